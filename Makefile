@@ -1,0 +1,44 @@
+# The single entry point. Every target makes its own preparations (tools/bootstrap),
+# so a fresh checkout needs nothing but `make demo` or `make test`.
+
+PYTHON := .venv/bin/python
+# Sent on to what a target runs, e.g. make demo ARGS="--outage 60"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-all lint lock clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: ## run a probe, a broker and a server here, and watch an outage (ARGS="--outage 60")
+	@tools/bootstrap demo
+	@$(PYTHON) -m demo $(ARGS)
+
+test: ## all static checks, then the tests but the slow ones, with coverage
+	@tools/bootstrap test
+	@$(MAKE) --no-print-directory lint
+	$(PYTHON) -m coverage run -m pytest -m "not slow" $(ARGS)
+	@printf 'coverage: %s %% of lines (file by file: .venv/bin/coverage report)\n' \
+		"$$($(PYTHON) -m coverage report --format=total)"
+
+test-all: ## all static checks, then every test, with coverage file by file
+	@tools/bootstrap test-all
+	@$(MAKE) --no-print-directory lint
+	$(PYTHON) -m coverage run -m pytest $(ARGS)
+	@$(PYTHON) -m coverage report
+
+lint: ## ruff, mypy and the import rules, without the tests
+	@tools/bootstrap venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock: ## write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	@tools/lock $(ARGS)
+
+clean: ## remove .venv, caches and the demo's state
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist demo-state
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

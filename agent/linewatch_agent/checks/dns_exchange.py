@@ -1,0 +1,166 @@
+"""One DNS question over one line, and every reply to it that comes in time.
+
+A fresh socket per question, so that its port is random. After the first reply
+the socket stays open for a while: a censor's forged answer is usually first,
+and the true one follows it. A truncated reply is asked for again over TCP.
+Source: RFC 1035 section 4.2, RFC 7766; Duan et al., "Hold-On" (2012).
+"""
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass, field
+
+import dns.message
+
+from linewatch_agent.checks.dns_packets import (
+    NotAReply,
+    Reply,
+    make_query,
+    not_a_reply_failure,
+    parse_reply,
+)
+from linewatch_agent.checks.failures import EOF, GENERIC_TIMEOUT, os_failure
+from linewatch_agent.checks.sockets import (
+    AF,
+    IP_HEADER_BYTES,
+    UDP_HEADER_BYTES,
+    Clock,
+    ip_version,
+    line_socket,
+    sockaddr,
+    tcp_facts,
+)
+
+LISTEN_ON_S = 0.5
+"""How long to listen after the first reply: longer than a round trip to another continent."""
+_DATAGRAM_BYTES_MAX = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A name server as seen from a line."""
+
+    device: str
+    address: str
+    port: int = 53
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return ip_version(self.address)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was heard in reply to one question.
+
+    Attributes:
+        failure: why no reply was heard, or what is wrong with the first; None if fine.
+        first, first_us: the first reply, and how long it took.
+        second, second_after_us: a later one that differs, and how long after the first.
+        bytes_out, bytes_in: estimate, IP headers included.
+    """
+
+    failure: str | None = GENERIC_TIMEOUT
+    first: Reply | None = None
+    first_us: float | None = None
+    second: Reply | None = None
+    second_after_us: float | None = None
+    bytes_out: int = 0
+    bytes_in: int = 0
+    odd: set[NotAReply] = field(default_factory=set)
+
+
+async def ask(
+    server: Server, name: str, family: int, *, timeout_s: float, listen_on_s: float, clock: Clock
+) -> Heard:
+    """Ask `server` for the addresses of `name` in `family`; ends within `timeout_s`."""
+    heard = Heard()
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    query = make_query(name, family)
+    try:
+        async with asyncio.timeout_at(deadline):
+            await _ask_udp(server, query, heard, listen_on_s=listen_on_s, clock=clock)
+            if heard.first is not None and heard.first.truncated:
+                heard.first = None
+                await _ask_tcp(server, query, heard, clock=clock)
+    except OSError as error:
+        heard.failure = os_failure(error)
+    except asyncio.IncompleteReadError:
+        heard.failure = EOF
+    if heard.first is not None:
+        heard.failure = heard.first.failure
+    elif heard.failure == GENERIC_TIMEOUT:
+        heard.failure = not_a_reply_failure(heard.odd, GENERIC_TIMEOUT)
+    return heard
+
+
+async def _ask_udp(
+    server: Server, query: dns.message.Message, heard: Heard, *, listen_on_s: float, clock: Clock
+) -> None:
+    loop = asyncio.get_running_loop()
+    header_bytes = IP_HEADER_BYTES[server.family] + UDP_HEADER_BYTES
+    wire = query.to_wire()
+    with line_socket(server.device, AF[server.family], socket.SOCK_DGRAM) as sock:
+        sock.connect(sockaddr(server.device, server.address, server.port))
+        sent_ns = clock.monotonic_ns()
+        await loop.sock_sendall(sock, wire)
+        heard.bytes_out += header_bytes + len(wire)
+        until: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    data = await loop.sock_recv(sock, _DATAGRAM_BYTES_MAX)
+            except OSError:
+                if heard.first is None:
+                    raise
+                return  # the end of listening on, or an ICMP error after the answer
+            heard_us = (clock.monotonic_ns() - sent_ns) / 1000
+            heard.bytes_in += header_bytes + len(data)
+            reply = parse_reply(query, data)
+            if isinstance(reply, NotAReply):
+                heard.odd.add(reply)
+            elif heard.first is None or heard.first_us is None:
+                heard.first, heard.first_us = reply, heard_us
+                if reply.truncated:
+                    return
+                until = loop.time() + listen_on_s
+            elif reply.differs(heard.first):
+                heard.second, heard.second_after_us = reply, heard_us - heard.first_us
+                return
+
+
+async def _ask_tcp(
+    server: Server, query: dns.message.Message, heard: Heard, *, clock: Clock
+) -> None:
+    """Ask again over TCP; `first_us` becomes this question's own time, handshake included."""
+    loop = asyncio.get_running_loop()
+    wire = query.to_wire()
+    with line_socket(server.device, AF[server.family], socket.SOCK_STREAM) as sock:
+        try:
+            sent_ns = clock.monotonic_ns()
+            await loop.sock_connect(sock, sockaddr(server.device, server.address, server.port))
+            await loop.sock_sendall(sock, struct.pack("!H", len(wire)) + wire)
+            (size,) = struct.unpack("!H", await _read_exactly(sock, 2))
+            reply = parse_reply(query, await _read_exactly(sock, size))
+            if isinstance(reply, NotAReply):
+                heard.odd.add(NotAReply.MALFORMED)
+            else:
+                heard.first = reply
+                heard.first_us = (clock.monotonic_ns() - sent_ns) / 1000
+        finally:
+            facts = tcp_facts(sock, server.family)
+            heard.bytes_out += facts.bytes_out
+            heard.bytes_in += facts.bytes_in
+
+
+async def _read_exactly(sock: socket.socket, size: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < size:
+        part = await loop.sock_recv(sock, size - len(data))
+        if not part:
+            raise asyncio.IncompleteReadError(data, size)
+        data += part
+    return data

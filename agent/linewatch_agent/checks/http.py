@@ -1,0 +1,228 @@
+"""The http check: name, TCP, TLS, one GET, each step timed and each failing by its own name.
+
+The phases of `timings_us` are durations, in the order of HTTP_TIMINGS: `dns` is
+0 for a literal and `tls` for plain http; a phase not completed ends the list.
+Redirects are recorded, not followed. `HttpDetail.status` is 0 where no response
+came but a certificate chain did. The invariant: no request on an unverified chain.
+"""
+
+import asyncio
+import hashlib
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from linewatch_agent.checks.failures import (
+    EOF,
+    GENERIC_TIMEOUT,
+    HTTP_MALFORMED_REPLY,
+    SCRUBBED,
+    os_failure,
+    scrub_path,
+    unknown_failure,
+)
+from linewatch_agent.checks.http_client import TimedHandler, session_over
+from linewatch_agent.checks.outcome import Outcome
+from linewatch_agent.checks.resolve import HostFinder
+from linewatch_agent.checks.sockets import (
+    AF,
+    Clock,
+    ip_version,
+    line_socket,
+    sockaddr,
+    tcp_facts,
+)
+from linewatch_agent.checks.tls import (
+    DIGEST_DIGITS,
+    chain_sha256,
+    refused_chain_sha256,
+    tls_failure,
+)
+from linewatch_core.records import HttpDetail, quantise_us
+from linewatch_core.targets import GATEWAY_HOST
+
+LOCATION_LENGTH_MAX = 200
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What a fetch has reached so far; what a timeout leaves behind is the outcome."""
+
+    failure: str | None = GENERIC_TIMEOUT
+    address: str | None = None
+    private: bool = False
+    phases_us: list[int] = field(default_factory=list)
+    rtt_us: int | None = None
+    status: int = 0
+    body: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    body_bytes: int = 0
+    location: str | None = None
+    chain: str | None = None
+    bytes_out: int = 0
+    bytes_in: int = 0
+
+    def outcome(self) -> Outcome:
+        """Return the outcome; of the host's own devices no detail, which would tell of them."""
+        detail: HttpDetail | None = None
+        if (self.status or self.chain) and not self.private:
+            digest = self.body.hexdigest()[:DIGEST_DIGITS] if self.status else ""
+            detail = HttpDetail(self.status, self.body_bytes, digest, self.location, self.chain)
+        return Outcome(
+            failure=self.failure,
+            rtt_us=self.rtt_us,
+            family=0 if self.address is None else ip_version(self.address),
+            address=None if self.private else self.address,
+            timings_us=tuple(self.phases_us),
+            detail=detail,
+            bytes_out=self.bytes_out,
+            bytes_in=self.bytes_in,
+        )
+
+
+class Fetcher:
+    """Fetches over one line."""
+
+    def __init__(
+        self,
+        device: str,
+        finder: HostFinder,
+        *,
+        context: ssl.SSLContext,
+        body_bytes_max: int,
+        clock: Clock,
+    ) -> None:
+        self._device = device
+        self._finder = finder
+        self._context = context
+        self._body_bytes_max = body_bytes_max
+        self._clock = clock
+
+    async def fetch(self, url: URL, family: int, *, host: str, timeout_s: float) -> Outcome:
+        """GET `url` once and return the outcome; ends within `timeout_s`.
+
+        `host` is where to connect to, as a target would say it; the URL's own host
+        is the name for SNI and Host.
+        """
+        progress = _Progress()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._fetch(url, family, host, progress, timeout_s=timeout_s)
+        except TimeoutError as error:
+            progress.failure = os_failure(error)
+        except Exception as error:
+            progress.failure = http_failure(error)
+        return progress.outcome()
+
+    async def _fetch(
+        self, url: URL, family: int, host: str, progress: _Progress, *, timeout_s: float
+    ) -> None:
+        found = await self._finder.find(host, family, timeout_s=timeout_s, afresh=True)
+        progress.bytes_out, progress.bytes_in = found.bytes_out, found.bytes_in
+        progress.address, progress.private = found.address, found.private
+        if found.address is None:
+            progress.failure = found.failure
+            return
+        progress.phases_us.append(quantise_us(found.lookup_us))
+        with (
+            line_socket(self._device, AF[family], socket.SOCK_STREAM) as sock,
+            sock.dup() as counted,  # outlives the transport, which closes the other
+        ):
+            handler = TimedHandler(self._clock)
+            try:
+                await self._connect(sock, found.address, url, handler, progress)
+                await self._get(url, handler, progress)
+            finally:
+                facts = tcp_facts(counted, family)
+                progress.bytes_out += facts.bytes_out
+                progress.bytes_in += facts.bytes_in
+                handler.abort()
+                await asyncio.sleep(0)  # the transport lets go of its socket one turn later
+
+    async def _connect(
+        self,
+        sock: socket.socket,
+        address: str,
+        url: URL,
+        handler: TimedHandler,
+        progress: _Progress,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        started_ns = self._clock.monotonic_ns()
+        await loop.sock_connect(sock, sockaddr(self._device, address, url.port or 0))
+        connected_ns = self._clock.monotonic_ns()
+        progress.phases_us.append(quantise_us((connected_ns - started_ns) / 1000))
+        if url.scheme != "https":
+            await loop.create_connection(lambda: handler, sock=sock)
+            progress.phases_us.append(0)
+            return
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: handler, sock=sock, ssl=self._context, server_hostname=url.raw_host
+            )
+        except ssl.SSLCertVerificationError as error:
+            progress.chain = refused_chain_sha256(error)
+            raise
+        progress.phases_us.append(quantise_us((self._clock.monotonic_ns() - connected_ns) / 1000))
+        progress.chain = chain_sha256(transport.get_extra_info("ssl_object"))
+
+    async def _get(self, url: URL, handler: TimedHandler, progress: _Progress) -> None:
+        sent_ns = self._clock.monotonic_ns()
+        async with (
+            session_over(handler) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            first_byte_ns = handler.first_byte_ns or self._clock.monotonic_ns()
+            progress.rtt_us = quantise_us((first_byte_ns - sent_ns) / 1000)
+            progress.phases_us.append(progress.rtt_us)
+            progress.status = response.status
+            progress.location = self._location(response)
+            while progress.body_bytes < self._body_bytes_max:
+                part = await response.content.read(self._body_bytes_max - progress.body_bytes)
+                if not part:
+                    break
+                progress.body.update(part)
+                progress.body_bytes += len(part)
+            body_us = (self._clock.monotonic_ns() - first_byte_ns) / 1000
+            progress.phases_us.append(quantise_us(body_us))
+            progress.failure = None
+
+    def _location(self, response: aiohttp.ClientResponse) -> str | None:
+        """Return a redirect's host and path, without query and what could identify someone."""
+        text = response.headers.get("Location")
+        if text is None:
+            return None
+        try:
+            target = response.url.join(URL(text))
+        except ValueError:
+            return SCRUBBED
+        host = target.raw_host or ""
+        shown = GATEWAY_HOST if self._finder.is_own(host) else host
+        return (shown + scrub_path(target.raw_path))[:LOCATION_LENGTH_MAX]
+
+
+def http_failure(error: Exception) -> str:
+    """Return the failure name of what ended a fetch: the http check's table."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and (
+            cause.errno or not isinstance(cause, aiohttp.ClientError)
+        ):
+            return tls_failure(cause)
+    match error:
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            return EOF
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            return HTTP_MALFORMED_REPLY
+    return unknown_failure(error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

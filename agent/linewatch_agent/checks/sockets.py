@@ -1,0 +1,129 @@
+"""Sockets that can leave the probe by one line only, and what the kernel counts on them.
+
+Every socket of a check is made by `line_socket`. The invariant: it is bound to
+the line's device before it is connected or sends its first byte.
+Source: socket(7) SO_BINDTODEVICE (an unprivileged user may, since Linux 5.7);
+include/uapi/linux/tcp.h for the offsets in struct tcp_info.
+"""
+
+import ipaddress
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+AF = {4: socket.AF_INET, 6: socket.AF_INET6}
+"""The address family of an IP version."""
+
+IP_HEADER_BYTES = {4: 20, 6: 40}
+UDP_HEADER_BYTES = 8
+TCP_HEADER_BYTES = 32
+"""With the timestamp option that Linux always negotiates (RFC 9293, RFC 7323)."""
+TCP_SYN_EXTRA_BYTES = 8
+"""A SYN carries 40 bytes of header and options on Linux: 8 more than a later segment."""
+TCP_CLOSE_SEGMENTS = 2
+"""Segments each way after the last look at the counters: FIN and the ACK of the other's."""
+
+_TCP_INFO_BYTES = 232
+_TCP_ESTABLISHED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The two clocks that a check reads, in ns: durations are of the monotonic one.
+
+    The realtime clock only turns the kernel's receive timestamps into monotonic time.
+    """
+
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    realtime_ns: Callable[[], int] = time.time_ns
+
+
+SYSTEM_CLOCK = Clock()
+
+
+@dataclass(frozen=True, slots=True)
+class TcpFacts:
+    """What the kernel knows of a TCP connection.
+
+    Attributes:
+        rtt_us: its round trip time of the handshake; None if a SYN was sent again
+            (the sample would be ambiguous: Karn's algorithm, RFC 6298).
+        bytes_out, bytes_in: estimate of the bytes on the wire, headers included and
+            with the segments that closing will take.
+    """
+
+    rtt_us: int | None
+    bytes_out: int
+    bytes_in: int
+
+
+def line_socket(
+    device: str, family: socket.AddressFamily, kind: socket.SocketKind, proto: int = 0
+) -> socket.socket:
+    """Return a non-blocking socket bound to `device`.
+
+    Raises:
+        OSError: ENODEV if the device is gone, EACCES where the kernel refuses the
+            kind of socket (ICMP with `net.ipv4.ping_group_range` closed), EPERM.
+    """
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def ip_version(address: str) -> int:
+    """Return 4 or 6 for an address literal; ValueError for anything else."""
+    return ipaddress.ip_address(address).version
+
+
+def sockaddr(
+    device: str, address: str, port: int = 0
+) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return the kernel's form of an address on a device.
+
+    An IPv6 link-local address (a router's, usually) means nothing without its
+    link: it gets the device's index as scope, whatever zone the text had.
+    """
+    ip = ipaddress.ip_address(address)
+    if ip.version == 4:
+        return (str(ip), port)
+    bare = address.partition("%")[0]
+    scope = socket.if_nametoindex(device) if ip.is_link_local else 0
+    return (bare, port, 0, scope)
+
+
+def tcp_facts(sock: socket.socket, family: int) -> TcpFacts:
+    """Return what the kernel counted on a TCP socket so far.
+
+    Bytes are `segments * (IP + TCP header) + payload`, so TLS records and
+    retransmissions are in. What the link layer adds is not.
+    """
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    info = info.ljust(_TCP_INFO_BYTES, b"\0")
+    state = info[0]
+    rtt_us, total_retransmits = _u32(info, 68), _u32(info, 100)
+    payload_in, payload_out = _u64(info, 128), _u64(info, 200)
+    segments_out, segments_in = _u32(info, 136), _u32(info, 140)
+    if state == _TCP_ESTABLISHED:
+        segments_out += TCP_CLOSE_SEGMENTS
+        segments_in += TCP_CLOSE_SEGMENTS
+    header = IP_HEADER_BYTES[family] + TCP_HEADER_BYTES
+    return TcpFacts(
+        rtt_us=rtt_us if rtt_us and not total_retransmits else None,
+        bytes_out=segments_out * header + payload_out + TCP_SYN_EXTRA_BYTES * bool(segments_out),
+        bytes_in=segments_in * header + payload_in + TCP_SYN_EXTRA_BYTES * bool(segments_in),
+    )
+
+
+def _u32(info: bytes, offset: int) -> int:
+    return int(struct.unpack_from("=I", info, offset)[0])
+
+
+def _u64(info: bytes, offset: int) -> int:
+    return int(struct.unpack_from("=Q", info, offset)[0])

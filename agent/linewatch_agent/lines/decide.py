@@ -1,0 +1,105 @@
+"""Decide which devices are lines, what each can do, and what is wrong with it.
+
+Pure: facts in, lines out. A line is a device with a default route, or real
+hardware that lacks one and then says what it lacks. Whether a line that was
+there stays measured is the app's to say. Source: docs/configuration.md.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from linewatch_agent.lines.facts import DefaultRoute, Device, Facts
+from linewatch_agent.lines.ids import LineIds
+from linewatch_agent.lines.kinds import kind_of
+from linewatch_agent.lines.problems import (
+    NO_RESOLVER,
+    device_problem,
+    missing_device,
+    strict_filter,
+)
+from linewatch_agent.lines.resolvers import resolvers_for
+from linewatch_agent.plan.line import Line, Problem
+from linewatch_agent.plan.settings import Config, LineConfig
+
+
+def lines_from(facts: Facts, config: Config, ids: LineIds) -> list[Line]:
+    """Return the lines: those of the configuration if it names any, else those found.
+
+    Args:
+        facts: what the machine says now.
+        config: `line` and `lines` of it are used.
+        ids: gives ids to found lines, and remembers new ones.
+    Returns:
+        In the order of the configuration, or by best metric, unusable ones last.
+    """
+    if config.line:
+        by_name = {device.name: device for device in facts.devices}
+        found = [(setting, by_name.get(setting.device)) for setting in config.line]
+    else:
+        candidates = [device for device in facts.devices if _is_candidate(device, facts, config)]
+        candidates.sort(key=lambda device: (_best_metric(device.name, facts), device.name))
+        found = [(_found_setting(device, ids), device) for device in candidates]
+    devices = [device for _, device in found if device is not None]
+    return [
+        _absent(setting) if device is None else _line(setting, device, devices, facts)
+        for setting, device in found
+    ]
+
+
+def _is_candidate(device: Device, facts: Facts, config: Config) -> bool:
+    if any(fnmatchcase(device.name, pattern) for pattern in config.lines.ignore):
+        return False
+    if any(route.device == device.name for route in facts.routes):
+        return True
+    if device.wireless and not device.carrier:
+        return False  # every Pi has Wi-Fi; unused, it is no fault
+    return device.hardware and not device.stacked
+
+
+def _best_metric(name: str, facts: Facts) -> tuple[bool, int]:
+    """Return a sort key: devices with a default route first, the preferred one foremost."""
+    metrics = [route.metric for route in facts.routes if route.device == name]
+    return not metrics, min(metrics, default=0)
+
+
+def _found_setting(device: Device, ids: LineIds) -> LineConfig:
+    kind = kind_of(device)
+    return LineConfig(id=ids.id_for(device.name, kind), device=device.name, kind=kind)
+
+
+def _absent(setting: LineConfig) -> Line:
+    kind = setting.kind or kind_of(Device(setting.device))
+    problems = (missing_device(setting.device),)
+    return Line(id=setting.id, kind=kind, device=setting.device, problems=problems)
+
+
+def _line(setting: LineConfig, device: Device, devices: Sequence[Device], facts: Facts) -> Line:
+    routes = sorted(
+        (route for route in facts.routes if route.device == device.name),
+        key=lambda route: route.metric,
+    )
+    usable = {each.version for each in device.addresses if is_own(each.ip)}
+    families = tuple(sorted(usable & {route.family for route in routes}))
+    kind = setting.kind or kind_of(device)
+    resolvers = setting.resolvers or resolvers_for(device, devices, families, facts.nameservers)
+    return Line(
+        id=setting.id,
+        kind=kind,
+        device=device.name,
+        families=families,
+        gateways=_gateways(setting, routes),
+        resolvers=resolvers,
+        problems=_problems(device, kind, families, resolvers, devices, facts),
+    )
+
+
+def _gateways(setting: LineConfig, routes: Sequence[DefaultRoute]) -> dict[int, str]:
+    gateways: dict[int, str] = {}
+    for route in routes:
+        if route.gateway is not None:
+            gateways.setdefault(route.family, route.gateway)
+    if setting.gateway4 is not None:
+        gateways[4] = setting.gateway4
+    if setting.gateway6 is not None:
+        gateways[6] = setting.gateway6
+    return gateways

@@ -1,0 +1,1 @@
+"""The pure half of the agent: schedule, configuration, retention, roll-ups."""

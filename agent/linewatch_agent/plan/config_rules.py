@@ -1,0 +1,101 @@
+"""Rules that join keys of the configuration: order of durations, names, uniqueness.
+
+Pure. Ranges of single keys stand in the types (settings.py).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from linewatch_agent.plan.settings import Config, LineConfig
+from linewatch_agent.plan.target_rules import Fault, address_version, target_faults
+from linewatch_agent.plan.toml_errors import Source
+from linewatch_agent.plan.toml_types import Path
+from linewatch_core.ids import is_name
+
+_DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")
+"""What the kernel takes as an interface's name (dev_valid_name; IFNAMSIZ less its zero)."""
+
+
+def config_faults(config: Config, source: Source) -> Iterator[Fault]:
+    """Yield what is wrong with a configuration that has the right types."""
+    yield from _limit_faults(config)
+    directory = config.store.dir
+    if directory is not None and not directory.startswith("/"):
+        yield _fault(source, ("store", "dir"), "a path from /")
+    for position, line in enumerate(config.line):
+        yield from _line_faults(line, ("line", position), source)
+    for position, endpoint in enumerate(config.uplink.endpoints):
+        if not _is_endpoint(endpoint):
+            wanted = "mqtts://host:port or wss://host:port/path"
+            yield _fault(source, ("uplink", "endpoints", position), wanted)
+    for position, target in enumerate(config.target):
+        for fault in target_faults(target):
+            yield Fault(("target", position, *fault.path), fault.reason)
+    repeatable: tuple[tuple[list[str], str, str], ...] = (
+        ([line.id for line in config.line], "line", "id"),
+        ([line.device for line in config.line], "line", "device"),
+        ([target.id for target in config.target], "target", "id"),
+    )
+    for values, table, key in repeatable:
+        for position in _repeated_at(values):
+            yield _fault(source, (table, position, key), f"each {key} once")
+    for position in _repeated_at(config.targets.sets):
+        yield _fault(source, ("targets", "sets", position), "each set once")
+
+
+def _limit_faults(config: Config) -> Iterator[Fault]:
+    schedule, store = config.schedule, config.store
+    period = schedule.period_s
+    if schedule.jitter_s >= period / 2:
+        reason = f"less than half of period_s ({period / 2:g}), found {schedule.jitter_s:g}"
+        yield Fault(("schedule", "jitter_s"), f"expected {reason}")
+    if schedule.timeout_s >= period:
+        reason = f"less than period_s ({period:g}), found {schedule.timeout_s:g}"
+        yield Fault(("schedule", "timeout_s"), f"expected {reason}")
+    if store.live_close_s > store.block_s:
+        reason = f"at most block_s ({store.block_s:g}), found {store.live_close_s:g}"
+        yield Fault(("store", "live_close_s"), f"expected {reason}")
+
+
+def _line_faults(line: LineConfig, path: Path, source: Source) -> Iterator[Fault]:
+    if not is_name(line.id):
+        yield _fault(source, (*path, "id"), "1 to 48 of a-z 0-9 . _ -")
+    if not _DEVICE.fullmatch(line.device) or line.device in (".", ".."):
+        yield _fault(source, (*path, "device"), "a network device such as eth0")
+    for position, address in enumerate(line.resolvers):
+        if not address_version(address):
+            at = (*path, "resolvers", position)
+            yield _fault(source, at, "an address such as 192.0.2.53")
+    for version, gateway in ((4, line.gateway4), (6, line.gateway6)):
+        if gateway is not None and address_version(gateway) != version:
+            yield _fault(source, (*path, f"gateway{version}"), f"an IPv{version} address")
+
+
+def _fault(source: Source, path: Path, wanted: str) -> Fault:
+    return Fault(path, f"expected {wanted}, found {source.found(path)}")
+
+
+def _repeated_at(values: Sequence[str]) -> list[int]:
+    """Return the positions of values that stood there before."""
+    return [position for position, value in enumerate(values) if value in values[:position]]
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return False
+    plain = url.username is None and not url.query and not url.fragment
+    path_allowed = url.scheme == "wss" or url.path == ""
+    return (
+        url.scheme in ("mqtts", "wss")
+        and bool(url.hostname)
+        and bool(port)
+        and plain
+        and path_allowed
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )

@@ -1,0 +1,64 @@
+"""When each check is due: rounds, paced, the same instant on every line.
+
+Pure. The shell draws the jitter and sleeps. A burst of all checks at once
+spoils DNS and HTTP timings 20 to 50 times, so they are spread over the round.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from linewatch_core.records import Check
+from linewatch_core.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One check of one target, due at `slot_ms` on every line."""
+
+    round_ms: int
+    slot_ms: int
+    target: Target
+    check: Check
+
+
+def plan_round(
+    targets: Sequence[Target], *, round_ms: int, period_ms: int, spread: float
+) -> list[Slot]:
+    """Return the slots of the round that begins at `round_ms`, in time order.
+
+    Args:
+        targets: what to measure; each contributes one slot a check.
+        round_ms: CLOCK_BOOTTIME ms.
+        period_ms: the round's length.
+        spread: the share of the round over which slots are laid, 0 (a burst) to 1.
+    """
+    checks = [(target, check) for check in Check for target in targets if check in target.checks]
+    width = period_ms * spread
+    return [
+        Slot(round_ms, round_ms + int(width * index / len(checks)), target, check)
+        for index, (target, check) in enumerate(checks)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class NextRound:
+    """A round's number in the grid and its start; `missed` rounds before it never ran."""
+
+    number: int
+    round_ms: int
+    missed: int
+
+
+def next_round(*, after: int | None, now_ms: int, period_ms: int, jitter_ms: int) -> NextRound:
+    """Return the round that follows number `after` (None: none ran yet).
+
+    Rounds sit on a grid of boot time, so that a restarted agent keeps its
+    rhythm; `jitter_ms` moves each one a little, so that nothing on the network
+    can line up with it. A round whose time is past by more than a period is missed.
+    """
+    current = now_ms // period_ms
+    if after is None:
+        number = current + 1
+        return NextRound(number, number * period_ms + jitter_ms, 0)
+    number = max(after + 1, current)
+    return NextRound(number, number * period_ms + jitter_ms, number - after - 1)

@@ -1,0 +1,91 @@
+"""What the sections of the configuration hold: keys, types, ranges, defaults.
+
+Every key has a default, so an empty file is a whole configuration. Rules that
+join keys are in config_rules.py. Source: docs/configuration.md.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from linewatch_core.records import LineKind
+from linewatch_core.targets import Target
+
+MIB = 1024 * 1024
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all sections: immutable, and a misspelt key is an error."""
+
+
+class ScheduleConfig(Section, frozen=True):
+    """[schedule]: when checks run. Durations in seconds; `spread` is a share, 0 to 1."""
+
+    period_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    jitter_s: Annotated[float, Meta(ge=0, le=1800)] = 1.0
+    timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+    spread: Annotated[float, Meta(ge=0, le=1)] = 0.8
+
+
+class LineConfig(Section, frozen=True):
+    """[[line]]: one line named by hand, instead of lines found.
+
+    `kind`, `resolvers` and the gateways are found where they are left out.
+    """
+
+    id: str
+    device: str
+    kind: LineKind | None = None
+    resolvers: tuple[str, ...] = ()
+    gateway4: str | None = None
+    gateway6: str | None = None
+
+
+class LinesConfig(Section, frozen=True):
+    """[lines]: which devices are never taken as lines (shell patterns)."""
+
+    ignore: tuple[str, ...] = ("wg*", "tailscale*", "zt*")
+
+
+class TargetsConfig(Section, frozen=True):
+    """[targets]: names of bundled sets or paths of files; `local` adds gateway and resolver."""
+
+    sets: tuple[str, ...] = ("global",)
+    local: bool = True
+
+
+class StoreConfig(Section, frozen=True):
+    """[store]: how much is kept and how often it is written. Seconds, bytes, records."""
+
+    dir: str | None = None
+    max_bytes: Annotated[int, Meta(ge=16 * MIB, le=1024 * 1024 * MIB)] = 512 * MIB
+    min_free_bytes: Annotated[int, Meta(ge=MIB, le=1024 * 1024 * MIB)] = 64 * MIB
+    commit_s: Annotated[float, Meta(ge=0.1, le=5)] = 5.0
+    commit_records: Annotated[int, Meta(ge=1, le=60)] = 60
+    block_records: Annotated[int, Meta(ge=1, le=1000)] = 200
+    block_bytes: Annotated[int, Meta(ge=1024, le=32 * 1024)] = 16 * 1024
+    block_s: Annotated[float, Meta(ge=1, le=3600)] = 600.0
+    live_close_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+
+
+class UplinkConfig(Section, frozen=True):
+    """[uplink]: how results reach the server. `endpoints` override the identity's."""
+
+    enabled: bool = True
+    bind: Literal["lines", "any"] = "lines"
+    endpoints: tuple[str, ...] = ()
+    presence: bool = True
+    keepalive_s: Annotated[int, Meta(ge=10, le=1200)] = 60
+
+
+class Config(Section, frozen=True):
+    """The whole configuration; `Config()` is what an empty file means."""
+
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    line: tuple[LineConfig, ...] = ()
+    lines: LinesConfig = field(default_factory=LinesConfig)
+    targets: TargetsConfig = field(default_factory=TargetsConfig)
+    target: tuple[Target, ...] = ()
+    store: StoreConfig = field(default_factory=StoreConfig)
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)

@@ -1,0 +1,45 @@
+-- The probe's store. Nothing here reads as a result: frames and bodies are sealed.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row a stream: where its numbers and its chain stand, and what the server has.
+CREATE TABLE stream (
+    stream        TEXT PRIMARY KEY,
+    next_seq      INTEGER NOT NULL,
+    next_position INTEGER NOT NULL,
+    head_sha256   BLOB NOT NULL,
+    ack_through   INTEGER NOT NULL,
+    ack_holes     TEXT NOT NULL,
+    ack_log       TEXT NOT NULL -- plan/retention.py: since when how much is acked
+) STRICT, WITHOUT ROWID;
+
+-- The block that is being filled: its key's wraps, written with the first frame.
+CREATE TABLE block (
+    stream TEXT PRIMARY KEY,
+    boot   TEXT NOT NULL,
+    wraps  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE frame (
+    stream     TEXT NOT NULL,
+    counter    INTEGER NOT NULL,
+    first_seq  INTEGER NOT NULL,
+    last_seq   INTEGER NOT NULL,
+    mono_first INTEGER NOT NULL,
+    mono_last  INTEGER NOT NULL,
+    data       BLOB NOT NULL,
+    PRIMARY KEY (stream, counter)
+) STRICT, WITHOUT ROWID;
+
+-- A thinned segment keeps its signed header; its body is NULL.
+CREATE TABLE segment (
+    id        INTEGER PRIMARY KEY,
+    stream    TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq  INTEGER NOT NULL,
+    header    BLOB NOT NULL,
+    body      BLOB,
+    UNIQUE (stream, first_seq)
+) STRICT;

@@ -1,0 +1,325 @@
+"""The driver of the uploader machine: one MQTT session at a time, over one line.
+
+It does what the machine says and tells it what happened; it decides only
+which way to try next and how long to wait. A new client object for every
+connection, since a reused one sends again what it had queued.
+Source: docs/wire-format.md, "Sync".
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiomqtt
+import structlog
+from nacl.signing import VerifyKey
+
+from linewatch_agent.mqtt_client import Endpoint, LineClient, MakeSocket, connect_problem
+from linewatch_core.errors import LinewatchError
+from linewatch_core.ids import ProbeId
+from linewatch_core.records import Stream
+from linewatch_core.sync import topics
+from linewatch_core.sync.messages import Ack, Status, StreamAck, encode_status, open_ack
+from linewatch_core.sync.uploader import (
+    AckReceived,
+    Command,
+    Connected,
+    Disconnected,
+    Dropped,
+    Event,
+    Published,
+    Reconnect,
+    SaveAck,
+    Send,
+    Sent,
+    Tick,
+    Uploader,
+)
+
+log = structlog.get_logger()
+
+BACKOFF_BASE_S = 2.0
+BACKOFF_MAX_S = 300.0
+STEADY_S = 60.0
+"""A session counts as good, and the backoff starts anew, after this long and one ack."""
+POKE_SPREAD_S = 5.0
+"""When a dark line answers again, the next try comes within this: every probe sees it at once."""
+PUBLISH_BUDGET_S = 30.0
+PACKET_BYTES = 120
+"""What MQTT, TLS, TCP and IP add to a message, each way, its acknowledgement included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to a broker: an endpoint, over one line (None: the machine's own routing)."""
+
+    endpoint: Endpoint
+    line: str | None
+    make_socket: MakeSocket
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSegment:
+    """A segment as the store has it."""
+
+    first: int
+    last: int
+    data: bytes
+
+
+class Backend(Protocol):
+    """What the uplink needs of the rest of the agent."""
+
+    def ways(self) -> Sequence[Way]:
+        """Return the ways to try, best first."""
+
+    async def next_conn(self) -> int:
+        """Count a connection, durably."""
+
+    def status(self, conn: int, *, state: str) -> Status:
+        """Return what a birth, a will or a clean end says."""
+
+    def key_messages(self, known_key: str | None) -> list[bytes]:
+        """Return the messages with the signing keys that the server may lack."""
+
+    async def load(self, stream: Stream, seq: int) -> LoadedSegment | None:
+        """Return the segment that holds `seq`, or None."""
+
+    async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
+        """Remember an ack durably."""
+
+    def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
+        """Take the time that the first ack of a connection carries."""
+
+    def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
+        """Count bytes of the uplink."""
+
+
+@dataclass(slots=True)
+class UplinkState:
+    """How the uplink stands, for `status`."""
+
+    connected: bool = False
+    endpoint: str | None = None
+    line: str | None = None
+    since_s: float | None = None
+    last_ack_s: float | None = None
+    problem: str | None = None
+    attempts: int = 0
+
+
+class _SessionOver(Exception):
+    """The machine gave the connection up."""
+
+
+class Uplink:
+    """Keeps one session with the server as long as there is a way to it."""
+
+    def __init__(
+        self,
+        *,
+        probe: ProbeId,
+        machine: Uploader,
+        backend: Backend,
+        ack_key: VerifyKey,
+        tls: Callable[[], ssl.SSLContext],
+        now_s: Callable[[], float],
+        presence: bool = True,
+        keepalive_s: int = 60,
+        backoff_max_s: float = BACKOFF_MAX_S,
+    ) -> None:
+        self._probe = probe
+        self._machine = machine
+        self._backend = backend
+        self._ack_key = ack_key
+        self._tls = tls
+        self._now_s = now_s
+        self._presence = presence
+        self._keepalive_s = keepalive_s
+        self._backoff_max_s = backoff_max_s
+        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._poked = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._worked: tuple[Endpoint, str | None] | None = None
+        self._known_key: str | None = None
+        self._client: LineClient | None = None
+        self._conn = 0
+        self._birth_s: float | None = None
+        self.state = UplinkState()
+
+    def feed(self, event: Event) -> None:
+        """Tell the machine of something; its commands run in the session, if there is one."""
+        for command in self._machine.handle(event, self._now_s()):
+            self._commands.put_nowait(command)
+        self._woken.set()
+
+    def poke(self) -> None:
+        """A line that was dark answers: try soon."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Try one way after the other, for ever."""
+        failures = 0
+        while True:
+            good = False
+            for way in self._ordered(self._backend.ways()):
+                good = await self._attempt(way)
+                if good:
+                    break
+            failures = 0 if good else failures + 1
+            await self._pause(failures)
+
+    async def farewell(self) -> None:
+        """Say `stopped` on the present connection, if there is one."""
+        if self._client is None or not self._presence:
+            return
+        status = self._backend.status(self._conn, state="stopped")
+        try:
+            async with asyncio.timeout(2):
+                await self._client.publish(
+                    topics.status(self._probe), encode_status(status), qos=1, retain=True
+                )
+        except (TimeoutError, aiomqtt.MqttError):
+            log.info("uplink_farewell_not_delivered")
+
+    def _ordered(self, ways: Sequence[Way]) -> list[Way]:
+        """Return the ways with the one that worked last first."""
+        return sorted(ways, key=lambda way: (way.endpoint, way.line) != self._worked)
+
+    async def _pause(self, failures: int) -> None:
+        """Wait with full jitter; a poke shortens the wait."""
+        ceiling = min(self._backoff_max_s, BACKOFF_BASE_S * 2 ** min(failures, 16))
+        self._poked.clear()
+        wait_s = random.uniform(0, ceiling)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._poked.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(min(wait_s, random.uniform(0, POKE_SPREAD_S)))
+
+    async def _attempt(self, way: Way) -> bool:
+        """Run one session over `way` until it ends; return whether it was a good one."""
+        self.state.attempts += 1
+        began_s = self._now_s()
+        self.state.last_ack_s = None
+        try:
+            await self._session(way)
+        except* _SessionOver as group:
+            self.state.problem = str(group.exceptions[0])
+        except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
+            self.state.problem = connect_problem(_first(group))
+        except* LinewatchError as group:
+            self.state.problem = str(_first(group))
+        finally:
+            self._client = None
+            self._birth_s = None
+            self.state.connected = False
+            self.feed(Disconnected())
+        log.info("uplink_ended", problem=self.state.problem, line=way.line)
+        return self.state.last_ack_s is not None and self._now_s() - began_s >= STEADY_S
+
+    async def _session(self, way: Way) -> None:
+        conn = await self._backend.next_conn()
+        while not self._commands.empty():
+            self._commands.get_nowait()
+        client = LineClient(
+            way.endpoint,
+            tls=self._tls(),
+            identifier=self._probe,
+            make_socket=way.make_socket,
+            keepalive_s=self._keepalive_s,
+            will=self._will(conn),
+        )
+        async with client:
+            await client.subscribe(topics.ack(self._probe), qos=1)
+            for message in self._backend.key_messages(self._known_key):
+                await client.publish(topics.keys(self._probe), message, qos=1)
+            self._client, self._conn = client, conn
+            birth = encode_status(self._backend.status(conn, state="online"))
+            self._birth_s = self._now_s()
+            await client.publish(topics.status(self._probe), birth, qos=1, retain=self._presence)
+            self.state.connected = True
+            self.state.problem = None
+            self.state.endpoint, self.state.line = str(way.endpoint), way.line
+            self.state.since_s = self._now_s()
+            log.info("uplink_connected", line=way.line, conn=conn)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._receive(client, way), name="uplink-receive")
+                tasks.create_task(self._tick(), name="uplink-tick")
+                tasks.create_task(self._obey(client, way, tasks), name="uplink-obey")
+                self.feed(Connected(conn))
+
+    def _will(self, conn: int) -> aiomqtt.Will | None:
+        if not self._presence:
+            return None
+        lost = encode_status(self._backend.status(conn, state="lost"))
+        return aiomqtt.Will(topics.status(self._probe), lost, qos=1, retain=True)
+
+    async def _receive(self, client: LineClient, way: Way) -> None:
+        async for message in client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            self._backend.traffic(way.line, bytes_out=0, bytes_in=len(payload) + PACKET_BYTES)
+            try:
+                ack = open_ack(payload, self._ack_key)
+            except LinewatchError as error:
+                log.warning("ack_refused", reason=str(error))
+                continue
+            if ack.probe == self._probe and ack.conn == self._conn:
+                self._take_ack(ack, way)
+        raise aiomqtt.MqttError("the broker closed the connection")
+
+    def _take_ack(self, ack: Ack, way: Way) -> None:
+        self.state.last_ack_s = self._now_s()
+        self._worked = (way.endpoint, way.line)
+        self._known_key = ack.key
+        if ack.birth and self._birth_s is not None:
+            self._backend.server_time(ack, birth_sent_s=self._birth_s)
+            self._birth_s = None
+        self.feed(AckReceived(ack))
+
+    async def _tick(self) -> None:
+        while True:
+            self._woken.clear()
+            due = self._machine.wakeup_at()
+            wait_s = None if due is None else max(0.0, due - self._now_s())
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                self.feed(Tick())
+
+    async def _obey(self, client: LineClient, way: Way, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            match await self._commands.get():
+                case Send(stream, seq):
+                    segment = await self._backend.load(stream, seq)
+                    if segment is None:
+                        self.feed(Dropped(stream, seq, seq))
+                        continue
+                    self.feed(Sent(stream, segment.first, segment.last, len(segment.data)))
+                    tasks.create_task(self._publish(client, way, stream, segment))
+                case SaveAck(stream, ack):
+                    await self._backend.save_ack(stream, ack)
+                case Reconnect(reason):
+                    raise _SessionOver(reason)
+
+    async def _publish(
+        self, client: LineClient, way: Way, stream: Stream, segment: LoadedSegment
+    ) -> None:
+        self._backend.traffic(way.line, bytes_out=len(segment.data) + PACKET_BYTES, bytes_in=40)
+        await client.publish(
+            topics.segments(self._probe, stream), segment.data, qos=1, timeout=PUBLISH_BUDGET_S
+        )
+        self.feed(Published(stream, segment.first, segment.last))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first plain exception in a group."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,52 @@
+"""Details as a raw block stores them: digests in bytes, since hexadecimal deflates badly."""
+
+import re
+from typing import TypeAlias
+
+import msgspec
+
+from linewatch_core.records import DnsDetail, HttpDetail
+
+_DIGEST = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+class PackedHttp(msgspec.Struct, tag="h", array_like=True, frozen=True):
+    """An HttpDetail whose digests are lower-case hexadecimal, as all but odd ones are."""
+
+    status: int
+    body_bytes: int
+    body_sha256: bytes
+    location: str | None
+    chain_sha256: bytes | None
+
+
+PackedDetail: TypeAlias = DnsDetail | HttpDetail | PackedHttp
+
+
+def pack_detail(detail: DnsDetail | HttpDetail | None) -> PackedDetail | None:
+    """Return the stored form of a detail; `unpack_detail` undoes it exactly."""
+    if not isinstance(detail, HttpDetail):
+        return detail
+    body, chain = detail.body_sha256, detail.chain_sha256
+    if not _DIGEST.fullmatch(body) or (chain is not None and not _DIGEST.fullmatch(chain)):
+        return detail
+    return PackedHttp(
+        status=detail.status,
+        body_bytes=detail.body_bytes,
+        body_sha256=bytes.fromhex(body),
+        location=detail.location,
+        chain_sha256=None if chain is None else bytes.fromhex(chain),
+    )
+
+
+def unpack_detail(detail: PackedDetail | None) -> DnsDetail | HttpDetail | None:
+    """Return the detail that was stored."""
+    if not isinstance(detail, PackedHttp):
+        return detail
+    return HttpDetail(
+        status=detail.status,
+        body_bytes=detail.body_bytes,
+        body_sha256=detail.body_sha256.hex(),
+        location=detail.location,
+        chain_sha256=None if detail.chain_sha256 is None else detail.chain_sha256.hex(),
+    )

@@ -1,0 +1,1 @@
+"""The machines of the sync protocol and the messages they exchange; pure."""

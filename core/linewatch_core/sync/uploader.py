@@ -1,0 +1,296 @@
+"""The probe's half of the sync: what to send next, and when to give a connection up.
+
+Pure. It knows ranges of sequence numbers, never bytes: the driver loads the
+segment that a `Send` names and says with `Sent` how large it was. Nothing but
+an ack of the server takes anything off the list; a disconnection puts all
+that was only sent back on it. Source: docs/wire-format.md, "Sync".
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from linewatch_core.intervals import SeqSet
+from linewatch_core.records import Stream
+from linewatch_core.sync.messages import Ack, StreamAck
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """The windows and patience of an upload; bytes and seconds."""
+
+    segments_in_flight: int = 8
+    bytes_in_flight: int = 64 * 1024
+    bytes_unacked: int = 256 * 1024
+    birth_ack_wait_s: float = 5.0
+    ack_patience_s: float = 300.0
+    backfill_turn: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The store has the sealed segments first..last of `stream`."""
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The store no longer has first..last whole (thinned, or gone): never to be sent."""
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Subscribed, and the birth with this number is published."""
+
+    conn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is gone, whatever the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The segment first..last that a `Send` asked for is handed to the client, `size` bytes."""
+
+    stream: Stream
+    first: int
+    last: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The broker has taken that segment (PUBACK). That is not storage."""
+
+    stream: Stream
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class AckReceived:
+    """The server said what it has."""
+
+    ack: Ack
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Event: TypeAlias = Held | Dropped | Connected | Disconnected | Sent | Published | AckReceived | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Load the segment that holds `seq` and publish it; answer with `Sent` or `Dropped`."""
+
+    stream: Stream
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAck:
+    """Remember what the server has of this stream."""
+
+    stream: Stream
+    ack: StreamAck
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Drop this connection and try another way."""
+
+    reason: str
+
+
+Command: TypeAlias = Send | SaveAck | Reconnect
+
+
+def acked_set(ack: StreamAck) -> SeqSet:
+    """Return the sequence numbers that an ack says are durable."""
+    acked = SeqSet()
+    if ack.through >= 1:
+        acked.add(1, ack.through)
+    for first, last in ack.holes:
+        acked.discard(first, last)
+    return acked
+
+
+@dataclass(slots=True)
+class _StreamState:
+    held: SeqSet = field(default_factory=SeqSet)
+    acked: SeqSet = field(default_factory=SeqSet)
+    sent: SeqSet = field(default_factory=SeqSet)
+    live_from: int = 1
+
+    def pending(self) -> SeqSet:
+        return self.held.difference(self.acked).difference(self.sent)
+
+
+class Uploader:
+    """The machine: one object for the life of the agent, for one epoch."""
+
+    def __init__(self, *, epoch: str, limits: UploadLimits | None = None) -> None:
+        self._epoch = epoch
+        self._limits = limits or UploadLimits()
+        self._credit = self._limits.bytes_unacked
+        self._streams = {stream: _StreamState() for stream in Stream}
+        self._in_flight: dict[tuple[Stream, int, int], int] = {}
+        self._unacked: dict[tuple[Stream, int, int], int] = {}
+        self._conn: int | None = None
+        self._asked = False
+        self._open_at = 0.0
+        self._patient_until: float | None = None
+        self._sends = 0
+
+    def load_ack(self, stream: Stream, ack: StreamAck) -> None:
+        """Take what the store remembered of the last ack, before the first event."""
+        self._streams[stream].acked = acked_set(ack)
+
+    def backlog(self) -> int:
+        """Return how many held records are not known to be durable at the server."""
+        return sum(s.held.difference(s.acked).count() for s in self._streams.values())
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event at monotonic second `now`; return what to do, in order."""
+        commands: list[Command] = []
+        match event:
+            case Held(stream, first, last):
+                self._streams[stream].held.add(first, last)
+            case Dropped(stream, first, last):
+                self._streams[stream].held.discard(first, last)
+                self._asked = False
+            case Connected(conn):
+                self._begin(conn, now)
+            case Disconnected():
+                self._end()
+            case Sent(stream, first, last, size):
+                self._note_sent(stream, first, last, size, now)
+            case Published(stream, first, last):
+                self._in_flight.pop((stream, first, last), None)
+            case AckReceived(ack):
+                commands += self._take_ack(ack, now)
+            case Tick():
+                pass
+            case _:
+                assert_never(event)
+        if (
+            self._conn is not None
+            and self._patient_until is not None
+            and now >= self._patient_until
+        ):
+            self._end()
+            return [*commands, Reconnect("the server acknowledged nothing")]
+        return commands + self._next(now)
+
+    def wakeup_at(self) -> float | None:
+        """Return the monotonic second at which a `Tick` is due, or None."""
+        if self._conn is None:
+            return None
+        waits = [t for t in (self._patient_until,) if t is not None]
+        if self._open_at:
+            waits.append(self._open_at)
+        return min(waits, default=None)
+
+    def _begin(self, conn: int, now: float) -> None:
+        self._end()
+        self._conn = conn
+        self._credit = self._limits.bytes_unacked
+        self._open_at = now + self._limits.birth_ack_wait_s
+        for state in self._streams.values():
+            state.live_from = (state.held.last() or 0) + 1
+
+    def _end(self) -> None:
+        self._conn = None
+        self._asked = False
+        self._open_at = 0.0
+        self._patient_until = None
+        self._forget_sent()
+
+    def _forget_sent(self) -> None:
+        self._in_flight.clear()
+        self._unacked.clear()
+        for state in self._streams.values():
+            state.sent = SeqSet()
+
+    def _note_sent(self, stream: Stream, first: int, last: int, size: int, now: float) -> None:
+        self._asked = False
+        if self._conn is None:
+            return
+        self._streams[stream].sent.add(first, last)
+        self._in_flight[stream, first, last] = size
+        self._unacked[stream, first, last] = size
+        self._sends += 1
+        if self._patient_until is None:
+            self._patient_until = now + self._limits.ack_patience_s
+
+    def _take_ack(self, ack: Ack, now: float) -> list[Command]:
+        if ack.epoch != self._epoch or ack.conn != self._conn:
+            return []
+        self._open_at = 0.0
+        self._credit = min(ack.credit_bytes, self._limits.bytes_unacked)
+        if ack.birth:
+            self._forget_sent()
+        commands: list[Command] = []
+        for stream, part in ack.streams.items():
+            state = self._streams[stream]
+            acked = acked_set(part)
+            # After a restore the server may have less than it once said: send that again.
+            for first, last in state.acked.difference(acked):
+                state.sent.discard(first, last)
+            if acked != state.acked:
+                state.acked = acked
+                commands.append(SaveAck(stream, part))
+        for key in list(self._unacked):
+            if self._streams[key[0]].acked.covers(key[1], key[2]):
+                del self._unacked[key]
+                self._in_flight.pop(key, None)
+        self._patient_until = now + self._limits.ack_patience_s if self._unacked else None
+        return commands
+
+    def _next(self, now: float) -> list[Command]:
+        if self._conn is None or self._asked or now < self._open_at:
+            return []
+        self._open_at = 0.0
+        if (
+            len(self._in_flight) >= self._limits.segments_in_flight
+            or sum(self._in_flight.values()) >= self._limits.bytes_in_flight
+            or sum(self._unacked.values()) >= self._credit
+        ):
+            return []
+        choice = self._choose()
+        if choice is None:
+            return []
+        self._asked = True
+        return [choice]
+
+    def _choose(self) -> Send | None:
+        """Pick by class: P0 `ev`; P1 live `raw`, newest first; P2 `roll`; P3 `raw`, oldest first.
+
+        P3 gets one turn in eight whatever else waits.
+        """
+        raw = self._streams[Stream.RAW]
+        pending_raw = raw.pending()
+        oldest, newest = pending_raw.first(), pending_raw.last()
+        backfill = oldest if oldest is not None and oldest < raw.live_from else None
+        if backfill is not None and self._sends % self._limits.backfill_turn == 0 and self._sends:
+            return Send(Stream.RAW, backfill)
+        event = self._streams[Stream.EV].pending().first()
+        if event is not None:
+            return Send(Stream.EV, event)
+        if newest is not None and newest >= raw.live_from:
+            return Send(Stream.RAW, newest)
+        roll = self._streams[Stream.ROLL].pending().first()
+        if roll is not None:
+            return Send(Stream.ROLL, roll)
+        return Send(Stream.RAW, backfill) if backfill is not None else None

@@ -1,0 +1,1 @@
+"""The server: where the fleet is managed and its records are kept and shown."""

@@ -1,0 +1,1 @@
+"""The pure half of the server: ingest decisions, interval maths, view models."""

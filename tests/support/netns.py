@@ -1,0 +1,165 @@
+"""Network namespaces for tests: made, wired, and taken away again.
+
+Names carry a random suffix, so runs never meet each other's leftovers. Needs
+root for `ip netns`: as another user every command goes through `sudo -n`, and
+where that is refused the test fails and says how to run it. Nothing outside
+the namespaces made here is changed, and nothing in them can reach a network.
+
+`python -m tests.support.netns module:function '[args]'` calls an async
+function and prints what it returns as JSON; `Netns.call` runs that inside.
+"""
+
+import asyncio
+import functools
+import importlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+"""The uid and gid of nobody: what an unprivileged user inside a namespace runs as."""
+TOOLS = {"ip": "iproute2", "setpriv": "util-linux", "sysctl": "procps", "ping": "iputils-ping"}
+
+
+@dataclass(slots=True)
+class Netns:
+    """One network namespace with `lo` up."""
+
+    name: str
+    _children: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def run(self, *command: str, timeout_s: float = 60) -> str:
+        """Run a command inside as root and return its output; fail loudly."""
+        return _run(*self._inside(command, uid=None), timeout_s=timeout_s)
+
+    def sysctl(self, **values: str) -> None:
+        """Set sysctls of this namespace; `__` in a name stands for a dot."""
+        settings = [f"{name.replace('__', '.')}={value}" for name, value in values.items()]
+        self.run("sysctl", "-q", "-w", *settings)
+
+    def allow_ping(self) -> None:
+        """Let every group open datagram ICMP sockets here, as an installed probe does."""
+        self.sysctl(net__ipv4__ping_group_range="0 2147483647")
+
+    def call(
+        self, function: str, *args: object, uid: int | None = None, timeout_s: float = 60
+    ) -> Any:
+        """Return what an async function (`module:name`) returns inside, through JSON.
+
+        With `uid` it runs as that user and group, with no capability at all.
+        """
+        command = (sys.executable, "-m", "tests.support.netns", function, json.dumps(args))
+        output = _run(*self._inside(command, uid=uid), timeout_s=timeout_s)
+        return json.loads(output.splitlines()[-1])
+
+    def serve(self, function: str, *args: object) -> None:
+        """Start an async function inside that prints `ready` and then serves until the end."""
+        command = (sys.executable, "-m", "tests.support.netns", function, json.dumps(args))
+        child = subprocess.Popen(
+            self._inside(command, uid=None), stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        self._children.append(child)
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        if line.strip() != "ready":
+            raise RuntimeError(f"cannot serve {function} in {self.name}: said {line!r}")
+
+    def stop(self) -> None:
+        """End what `serve` started."""
+        for child in self._children:
+            child.terminate()
+            child.wait(timeout=10)
+            assert child.stdout is not None
+            child.stdout.close()
+        self._children.clear()
+
+    def _inside(self, command: tuple[str, ...], *, uid: int | None) -> list[str]:
+        drop = (
+            []
+            if uid is None
+            else [
+                *("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"),
+                *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
+            ]
+        )
+        return [*_privileged(), "ip", "netns", "exec", self.name, *drop, *command]
+
+
+@contextmanager
+def namespaces(*names: str) -> Iterator[list[Netns]]:
+    """Make namespaces, in order, and remove them at the end with all that runs in them."""
+    suffix = secrets.token_hex(4)
+    made: list[Netns] = []
+    try:
+        for name in names:
+            netns = Netns(f"lw-{suffix}-{name}")
+            _run(*_privileged(), "ip", "netns", "add", netns.name)
+            made.append(netns)
+            netns.run("ip", "link", "set", "lo", "up")
+        yield made
+    finally:
+        for netns in made:
+            netns.stop()
+            _run(*_privileged(), "ip", "netns", "del", netns.name)
+
+
+def wire(
+    one: tuple[Netns, str, tuple[str, ...]], other: tuple[Netns, str, tuple[str, ...]]
+) -> None:
+    """Join two namespaces by a veth pair: (namespace, device, addresses with prefix) each."""
+    (a, a_device, _), (b, b_device, _) = one, other
+    command = f"ip link add name {a_device} netns {a.name} type veth peer name {b_device} netns {b.name}"
+    _run(*_privileged(), *command.split())
+    for netns, device, addresses in (one, other):
+        for address in addresses:
+            # No duplicate address detection: an IPv6 address must be usable at once.
+            nodad = ["nodad"] if ":" in address else []
+            netns.run("ip", "address", "add", address, "dev", device, *nodad)
+        netns.run("ip", "link", "set", device, "up")
+
+
+@functools.cache
+def _privileged() -> tuple[str, ...]:
+    """Return the prefix that makes a command run as root, or fail and say how."""
+    for tool, package in TOOLS.items():
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        if shutil.which(tool, path=path) is None:
+            raise RuntimeError(f"cannot make namespaces: no `{tool}`; apt-get install {package}")
+    if os.geteuid() == 0:
+        return ()
+    sudo = ["sudo", "-n", "true"]
+    if shutil.which("sudo") and subprocess.run(sudo, check=False).returncode == 0:
+        return ("sudo", "-n", "env", f"PATH={os.environ['PATH']}:/usr/sbin:/sbin")
+    raise RuntimeError(
+        "cannot make network namespaces: not root and no passwordless sudo; "
+        "run the tests as root, or in a container with --cap-add SYS_ADMIN --cap-add NET_ADMIN"
+    )
+
+
+def _run(*command: str, timeout_s: float = 60) -> str:
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, cwd=ROOT, check=False
+    )
+    if result.returncode != 0:
+        said = result.stderr.strip() or result.stdout.strip()
+        raise RuntimeError(f"cannot run {' '.join(command)!r}: {said}")
+    return result.stdout
+
+
+def _main() -> None:
+    module, _, name = sys.argv[1].partition(":")
+    function = getattr(importlib.import_module(module), name)
+    print(json.dumps(asyncio.run(function(*json.loads(sys.argv[2])))), flush=True)
+
+
+if __name__ == "__main__":
+    _main()
