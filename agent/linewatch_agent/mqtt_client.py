@@ -8,10 +8,12 @@ for every connection: a reused one sends again what it had queued.
 
 import asyncio
 import contextlib
+import logging
 import re
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,7 @@ def tls_context(*, authority_pem: str, certificate: Path, key: Path) -> ssl.SSLC
         MalformedError: the files are damaged or do not belong together.
         OSError: a file cannot be read.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the chain and the name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     try:
@@ -89,8 +91,8 @@ def connect_problem(error: BaseException) -> str:
 
 
 _MEANINGS = (
-    ("alert certificate expired", "this probe's certificate has expired: ask for a new token"),
-    ("alert certificate revoked", "this probe's certificate was revoked: ask for a new token"),
+    ("certificate expired", "this probe's certificate has expired: ask for a new token"),
+    ("certificate revoked", "this probe's certificate was revoked: ask for a new token"),
     ("alert", "the server refused this probe's certificate: ask for a new token"),
     ("not authori", "the server refused this probe's certificate: ask for a new token"),
     ("hostname mismatch", "the server's certificate is for another name: ask the operator"),
@@ -110,6 +112,21 @@ _MEANINGS = (
 def open_socket(host: str, port: int) -> socket.socket:
     """Connect over whatever line the system chooses: the default when nothing is bound."""
     return socket.create_connection((host, port), timeout=BUDGET_S)
+
+
+def _quiet_logger(last_words: deque[str]) -> logging.Logger:
+    """Return a logger for paho that prints nothing and keeps the last complaint.
+
+    paho tells the reason of a failed TLS connection to its log only.
+    """
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            last_words.append(record.getMessage())
+
+    logger = logging.Logger("linewatch-mqtt", logging.WARNING)
+    logger.addHandler(Keep())
+    return logger
 
 
 class LineClient(aiomqtt.Client):
@@ -132,6 +149,7 @@ class LineClient(aiomqtt.Client):
         will: aiomqtt.Will | None = None,
         max_inflight: int | None = None,
     ) -> None:
+        self._last_words: deque[str] = deque(maxlen=1)
         super().__init__(
             endpoint.host,
             endpoint.port,
@@ -144,6 +162,7 @@ class LineClient(aiomqtt.Client):
             keepalive=keepalive_s,
             will=will,
             max_inflight_messages=max_inflight,
+            logger=_quiet_logger(self._last_words),
         )
         self._make_socket = make_socket
         self._tls = tls
@@ -156,7 +175,7 @@ class LineClient(aiomqtt.Client):
         self._create_inner = paho._create_socket
         paho._create_socket = self._create  # type: ignore[method-assign]
         paho._create_socket_connection = self._open  # type: ignore[method-assign]
-        paho._ssl_wrap_socket = self._wrap  # type: ignore[method-assign]
+        paho._ssl_wrap_socket = self._wrap  # type: ignore[assignment]
 
     async def __aenter__(self) -> Self:
         """Connect; see the class."""
@@ -172,6 +191,13 @@ class LineClient(aiomqtt.Client):
         except BaseException:
             self._abandon()
             raise
+
+    def _on_disconnect(self, client: Any, *rest: Any) -> None:
+        """Fail at once if the broker hangs up before CONNACK; aiomqtt waits for its timeout."""
+        super()._on_disconnect(client, *rest)
+        if not self._connected.done():
+            reason = self._last_words[0] if self._last_words else "closed before CONNACK"
+            self._connected.set_exception(aiomqtt.MqttError(reason))
 
     def _create(self) -> Any:
         """Do what paho does, but leave no socket open behind a failure."""

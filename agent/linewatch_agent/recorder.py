@@ -17,10 +17,10 @@ from linewatch_agent import clock
 from linewatch_agent.plan.rollup import RollUp
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.room import SealedRange, Thinned
-from linewatch_agent.store.store import Store
+from linewatch_agent.store.store import Store, StoreCounts
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
-from linewatch_core.records import Body, Gap, GapReason, Sample
+from linewatch_core.records import Body, Gap, GapReason, Sample, Stream
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ class RecorderState:
     dropped: int = 0
     problem: str | None = None
     waiting: int = 0
-    last_commit_ms: int | None = None
+    counts: StoreCounts = field(default_factory=lambda: StoreCounts(dict.fromkeys(Stream, 0), 0, 0, 0))
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class Recorder:
         self._oldest_s = clock.mono_s() if self._waiting else None
         self._urgent = False
         self.state.problem = None
-        self.state.last_commit_ms = now_ms
+        self.state.counts = await self._writer.run(self._store.counts)
         self.state.waiting = len(self._waiting)
         self._tell_overrun()
         return True

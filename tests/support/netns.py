@@ -117,7 +117,9 @@ def wire(
 ) -> None:
     """Join two namespaces by a veth pair: (namespace, device, addresses with prefix) each."""
     (a, a_device, _), (b, b_device, _) = one, other
-    command = f"ip link add name {a_device} netns {a.name} type veth peer name {b_device} netns {b.name}"
+    command = (
+        f"ip link add name {a_device} netns {a.name} type veth peer name {b_device} netns {b.name}"
+    )
     _run(*_privileged(), *command.split())
     for netns, device, addresses in (one, other):
         for address in addresses:

@@ -136,6 +136,10 @@ class Fetcher:
             try:
                 await self._connect(sock, found.address, url, handler, progress)
                 await self._get(url, handler, progress)
+            except aiohttp.ClientConnectionResetError as error:
+                # The peer ended it while aiohttp was writing: the transport knows how, next turn.
+                await asyncio.sleep(0)
+                raise handler.lost from error
             finally:
                 facts = tcp_facts(counted, family)
                 progress.bytes_out += facts.bytes_out

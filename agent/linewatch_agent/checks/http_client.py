@@ -30,6 +30,14 @@ class TimedHandler(ResponseHandler):
         super().__init__(loop=asyncio.get_running_loop())
         self._clock = clock
         self.first_byte_ns: int | None = None
+        self.lost: Exception = ConnectionResetError()
+        """What ended the connection; without errno: the peer closed it in good order."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note why the connection ended; see asyncio.Protocol."""
+        if isinstance(exc, Exception):
+            self.lost = exc
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the transport; see asyncio.Protocol."""

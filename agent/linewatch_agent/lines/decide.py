@@ -6,6 +6,7 @@ there stays measured is the app's to say. Source: docs/configuration.md.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from linewatch_agent.lines.facts import DefaultRoute, Device, Facts
@@ -17,7 +18,7 @@ from linewatch_agent.lines.problems import (
     missing_device,
     strict_filter,
 )
-from linewatch_agent.lines.resolvers import resolvers_for
+from linewatch_agent.lines.resolvers import is_own, resolvers_for
 from linewatch_agent.plan.line import Line, Problem
 from linewatch_agent.plan.settings import Config, LineConfig
 
@@ -80,17 +81,16 @@ def _line(setting: LineConfig, device: Device, devices: Sequence[Device], facts:
     )
     usable = {each.version for each in device.addresses if is_own(each.ip)}
     families = tuple(sorted(usable & {route.family for route in routes}))
-    kind = setting.kind or kind_of(device)
     resolvers = setting.resolvers or resolvers_for(device, devices, families, facts.nameservers)
-    return Line(
+    line = Line(
         id=setting.id,
-        kind=kind,
+        kind=setting.kind or kind_of(device),
         device=device.name,
         families=families,
         gateways=_gateways(setting, routes),
         resolvers=resolvers,
-        problems=_problems(device, kind, families, resolvers, devices, facts),
     )
+    return replace(line, problems=_problems(line, device, devices, facts))
 
 
 def _gateways(setting: LineConfig, routes: Sequence[DefaultRoute]) -> dict[int, str]:
@@ -103,3 +103,31 @@ def _gateways(setting: LineConfig, routes: Sequence[DefaultRoute]) -> dict[int, 
     if setting.gateway6 is not None:
         gateways[6] = setting.gateway6
     return gateways
+
+
+def _problems(
+    line: Line, device: Device, devices: Sequence[Device], facts: Facts
+) -> tuple[Problem, ...]:
+    has_address = any(is_own(each.ip) for each in device.addresses)
+    problem = device_problem(
+        device, line.kind, has_address=has_address, has_route=bool(line.families)
+    )
+    if problem is not None:
+        return (problem,)
+    problems = []
+    if device.rp_filter == 1 and 4 in line.families and not _is_preferred(device, devices, facts):
+        problems.append(strict_filter(device.name))
+    if not line.resolvers:
+        problems.append(NO_RESOLVER)
+    return tuple(problems)
+
+
+def _is_preferred(device: Device, devices: Sequence[Device], facts: Facts) -> bool:
+    """Return whether unbound IPv4 traffic would leave by this line.
+
+    Its replies pass a strict reverse path filter; those of every other line don't.
+    """
+    names = {each.name for each in devices}
+    routes = [route for route in facts.routes if route.family == 4 and route.device in names]
+    # Of equal metrics the kernel prefers the first in its own list.
+    return min(routes, key=lambda route: route.metric).device == device.name

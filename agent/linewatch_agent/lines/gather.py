@@ -49,9 +49,7 @@ def read_facts() -> Facts:
     )
 
 
-def _device(
-    name: str, flags: list[str], addresses: Iterable[object], rp_filter_all: int
-) -> Device:
+def _device(name: str, flags: list[str], addresses: Iterable[object], rp_filter_all: int) -> Device:
     folder = _SYS_NET / name
     hardware = folder / "device"
     return Device(

@@ -53,7 +53,7 @@ def make_room(
             if segment.acked:
                 db.execute("DELETE FROM segment WHERE id = ?", (segment.id,))
             else:
-                db.execute("UPDATE segment SET body = NULL WHERE id = ?", (segment.id,))
+                db.execute("UPDATE segment SET body = NULL, body_bytes = 0 WHERE id = ?", (segment.id,))
     dropped = tuple(SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.drop)
     return Thinned(dropped, gaps)
 
@@ -65,8 +65,8 @@ def _bodies(db: Database, acks: Mapping[Stream, AckState], uptime_ms: int) -> li
     }
     bodies = []
     for row_id, name, first, last, size in db.execute(
-        "SELECT id, stream, first_seq, last_seq, length(body) FROM segment "
-        "WHERE body IS NOT NULL ORDER BY id"
+        "SELECT id, stream, first_seq, last_seq, body_bytes FROM segment "
+        "WHERE body_bytes > 0 ORDER BY id"
     ):
         stream = Stream(name)
         here = acked[stream].covers(first, last)

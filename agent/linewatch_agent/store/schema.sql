@@ -33,7 +33,7 @@ CREATE TABLE frame (
     PRIMARY KEY (stream, counter)
 ) STRICT, WITHOUT ROWID;
 
--- A thinned segment keeps its signed header; its body is NULL.
+-- A thinned segment keeps its signed header; its body is NULL and its body_bytes 0.
 CREATE TABLE segment (
     id        INTEGER PRIMARY KEY,
     stream    TEXT NOT NULL,
@@ -41,5 +41,8 @@ CREATE TABLE segment (
     last_seq  INTEGER NOT NULL,
     header    BLOB NOT NULL,
     body      BLOB,
-    UNIQUE (stream, first_seq)
+    body_bytes INTEGER NOT NULL
 ) STRICT;
+
+-- Covering: counting and listing a full store must not read its bodies.
+CREATE UNIQUE INDEX segment_range ON segment (stream, first_seq, last_seq, body_bytes);

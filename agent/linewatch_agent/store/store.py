@@ -188,7 +188,7 @@ class Store:
         """Return the ranges of segments that have their body, adjacent ones merged."""
         with self._db.guarded():
             rows = self._db.execute(
-                "SELECT stream, first_seq, last_seq FROM segment WHERE body IS NOT NULL "
+                "SELECT stream, first_seq, last_seq FROM segment WHERE body_bytes > 0 "
                 "ORDER BY stream, first_seq"
             )
             ranges: list[SealedRange] = []
@@ -257,7 +257,7 @@ class Store:
         with self._db.guarded():
             used, _ = self._db.pages()
             bodies, total = self._db.execute(
-                "SELECT count(body IS NOT NULL OR NULL), count(*) FROM segment"
+                "SELECT count(*) FILTER (WHERE body_bytes > 0), count(*) FROM segment"
             ).fetchone()
         committed = {stream: state.next_seq - 1 for stream, state in self._streams.items()}
         return StoreCounts(committed, used * PAGE_BYTES, bodies, total - bodies)
@@ -325,9 +325,16 @@ class Store:
         head = head_after(header)
         with self._db.transaction():
             self._db.execute(
-                "INSERT INTO segment (stream, first_seq, last_seq, header, body) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (stream, header.first_seq, header.last_seq, data[:split], data[split:]),
+                "INSERT INTO segment (stream, first_seq, last_seq, header, body, body_bytes) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    stream,
+                    header.first_seq,
+                    header.last_seq,
+                    data[:split],
+                    data[split:],
+                    len(data) - split,
+                ),
             )
             self._db.execute("DELETE FROM frame WHERE stream = ?", (stream,))
             self._db.execute("DELETE FROM block WHERE stream = ?", (stream,))

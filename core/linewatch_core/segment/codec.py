@@ -84,11 +84,11 @@ def _decode_bodies(
 ) -> tuple[int, Sequence[Sample] | Sequence[Roll] | Sequence[EvBody]]:
     if data[0] == STREAM_CODES[Stream.RAW]:
         raw, tail = unpack(data, RawTable, limits)
-        _check_count(len(raw.series_steps), limits)
+        _check_count(len(raw.series_ranks), limits)
         return raw.first_seq, unpack_samples(raw, tail)
     if data[0] == STREAM_CODES[Stream.ROLL]:
         roll, tail = unpack(data, RollTable, limits)
-        _check_count(len(roll.series_steps), limits)
+        _check_count(len(roll.series_ranks), limits)
         return roll.first_seq, unpack_rolls(roll, tail)
     if data[0] == STREAM_CODES[Stream.EV]:
         events, tail = unpack(data, EvTable, limits)

@@ -63,7 +63,7 @@ def certify_key(
 
 
 def encode_certificates(certificates: Sequence[KeyCertificate]) -> bytes:
-    """Return certificates as one message: one after the other, 146 bytes each."""
+    """Return certificates as one message: one after the other."""
     if len(certificates) > CERTIFICATES_MAX:
         raise ValueError(f"a message holds {CERTIFICATES_MAX} certificates at most")
     return b"".join(

@@ -15,7 +15,15 @@ from linewatch_core.errors import MalformedError
 from linewatch_core.records import Check, Sample
 from linewatch_core.segment.details import PackedDetail, pack_detail, unpack_detail
 from linewatch_core.segment.numbers import NumberReader, NumberWriter
-from linewatch_core.segment.tables import Table, differences, groups, lookup, sorted_by_series
+from linewatch_core.segment.tables import (
+    Table,
+    differences,
+    from_recency_ranks,
+    groups,
+    lookup,
+    recency_ranks,
+    sorted_by_series,
+)
 
 _FIRST_BYTE = 3
 """The phase of an http check that is also its RTT: stored as the difference."""
@@ -45,7 +53,7 @@ class RawTable(msgspec.Struct, array_like=True):
     """The deflated part of a raw block; fields are appended, never reordered.
 
     Names in `_steps` are differences, `round_bends` are differences of differences
-    of the rounds' starts in ms. `series_steps` and `round_steps` run in seq order,
+    of the rounds' starts in ms. `series_ranks` and `round_steps` run in seq order,
     `outcome_of` and `detail_of` in series order.
     """
 
@@ -57,7 +65,7 @@ class RawTable(msgspec.Struct, array_like=True):
     round_bends: list[int]
     outcomes: list[Outcome]
     details: list[PackedDetail | None]
-    series_steps: list[int]
+    series_ranks: list[int]
     round_steps: list[int]
     outcome_of: list[int]
     detail_of: list[int]
@@ -84,7 +92,7 @@ def pack_samples(first_seq: int, samples: Sequence[Sample]) -> tuple[RawTable, b
         line_steps=differences(line for line, _ in series.values),
         measured_steps=differences(what for _, what in series.values),
         round_bends=differences(differences(rounds.values)),
-        series_steps=differences(series_of),
+        series_ranks=recency_ranks(series_of),
         round_steps=differences(round_of),
         outcome_of=[outcomes.place(_outcome(samples[at])) for at in order],
         detail_of=[details.place(pack_detail(samples[at].detail)) for at in order],
@@ -105,13 +113,13 @@ def pack_samples(first_seq: int, samples: Sequence[Sample]) -> tuple[RawTable, b
 
 def unpack_samples(table: RawTable, tail: bytes) -> list[Sample]:
     """Return the samples in seq order; raise MalformedError if the columns disagree."""
-    count = len(table.series_steps)
+    count = len(table.series_ranks)
     columns = (table.round_steps, table.outcome_of, table.detail_of)
     if any(len(column) != count for column in columns):
         raise MalformedError("cannot read block: its columns differ in length")
     if len(table.line_steps) != len(table.measured_steps):
         raise MalformedError("cannot read block: its series columns differ in length")
-    series_of = list(accumulate(table.series_steps))
+    series_of = from_recency_ranks(table.series_ranks)
     series_line = list(accumulate(table.line_steps))
     series_measured = list(accumulate(table.measured_steps))
     order = sorted_by_series(series_of)

@@ -13,7 +13,15 @@ import msgspec
 from linewatch_core.errors import MalformedError
 from linewatch_core.records import ROLL_WINDOW_MS, Check, Roll
 from linewatch_core.segment.numbers import NumberReader, NumberWriter
-from linewatch_core.segment.tables import Table, differences, groups, lookup, sorted_by_series
+from linewatch_core.segment.tables import (
+    Table,
+    differences,
+    from_recency_ranks,
+    groups,
+    lookup,
+    recency_ranks,
+    sorted_by_series,
+)
 
 
 class Counted(msgspec.Struct, array_like=True, frozen=True):
@@ -38,7 +46,7 @@ class Shape(msgspec.Struct, array_like=True, frozen=True):
 class RollTable(msgspec.Struct, array_like=True):
     """The deflated part of a roll block; fields are appended, never reordered.
 
-    Names in `_steps` are differences; `series_steps`, `window_steps` and
+    Names in `_steps` are differences; `series_ranks`, `window_steps` and
     `lateness_steps` run in seq order, `shape_of` in series order. Lateness is how
     long after its window's end a roll was closed.
     """
@@ -49,7 +57,7 @@ class RollTable(msgspec.Struct, array_like=True):
     line_steps: list[int]
     counted_steps: list[int]
     shapes: list[Shape]
-    series_steps: list[int]
+    series_ranks: list[int]
     window_steps: list[int]
     lateness_steps: list[int]
     shape_of: list[int]
@@ -70,7 +78,7 @@ def pack_rolls(first_seq: int, rolls: Sequence[Roll]) -> tuple[RollTable, bytes]
         counted=counted.values,
         line_steps=differences(line for line, _ in series.values),
         counted_steps=differences(what for _, what in series.values),
-        series_steps=differences(series_of),
+        series_ranks=recency_ranks(series_of),
         window_steps=differences(roll.window for roll in rolls),
         lateness_steps=differences(r.mono_ms - _window_end_ms(r.window) for r in rolls),
         shape_of=[shapes.place(_shape(rolls[at])) for at in order],
@@ -87,13 +95,13 @@ def pack_rolls(first_seq: int, rolls: Sequence[Roll]) -> tuple[RollTable, bytes]
 
 def unpack_rolls(table: RollTable, tail: bytes) -> list[Roll]:
     """Return the rolls in seq order; raise MalformedError if the columns disagree."""
-    count = len(table.series_steps)
+    count = len(table.series_ranks)
     columns = (table.window_steps, table.lateness_steps, table.shape_of)
     if any(len(column) != count for column in columns):
         raise MalformedError("cannot read block: its columns differ in length")
     if len(table.line_steps) != len(table.counted_steps):
         raise MalformedError("cannot read block: its series columns differ in length")
-    series_of = list(accumulate(table.series_steps))
+    series_of = from_recency_ranks(table.series_ranks)
     series_line = list(accumulate(table.line_steps))
     series_counted = list(accumulate(table.counted_steps))
     order = sorted_by_series(series_of)

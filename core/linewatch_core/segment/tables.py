@@ -57,3 +57,33 @@ def differences(values: Iterable[int]) -> list[int]:
         found.append(value - before)
         before = value
     return found
+
+
+def recency_ranks(series_of: Sequence[int]) -> list[int]:
+    """Return each series as its place in a queue, from 1; 0 for one not seen before.
+
+    A series that is met goes to the queue's end, so a round that repeats the one
+    before, whatever its order, is all ones. `from_recency_ranks` undoes it.
+    """
+    queue: list[int] = []
+    ranks = []
+    for series in series_of:
+        rank = queue.index(series) + 1 if series in queue else 0
+        if rank:
+            queue.pop(rank - 1)
+        ranks.append(rank)
+        queue.append(series)
+    return ranks
+
+
+def from_recency_ranks(ranks: Sequence[int]) -> list[int]:
+    """Return the series, numbered by first appearance, that have these ranks."""
+    queue: list[int] = []
+    found = []
+    for rank in ranks:
+        if not 0 <= rank <= len(queue):
+            raise MalformedError(f"cannot read block: rank {rank} of {len(queue)} series")
+        series = queue.pop(rank - 1) if rank else len(queue)
+        queue.append(series)
+        found.append(series)
+    return found

@@ -161,6 +161,27 @@ class Uploader:
         """Return how many held records are not known to be durable at the server."""
         return sum(s.held.difference(s.acked).count() for s in self._streams.values())
 
+    def held_bounds(self) -> dict[Stream, tuple[int, int]]:
+        """Return per stream the first and last seq that the store still has; streams with none
+        are absent."""
+        bounds = {}
+        for stream, state in self._streams.items():
+            first, last = state.held.first(), state.held.last()
+            if first is not None and last is not None:
+                bounds[stream] = (first, last)
+        return bounds
+
+    def acked_count(self, stream: Stream) -> int:
+        """Return how many records of `stream` the server has said are durable."""
+        return self._streams[stream].acked.count()
+
+    def is_backfilling(self) -> bool:
+        """Return whether records from before this connection are still being sent."""
+        if self._conn is None:
+            return False
+        oldest = self._streams[Stream.RAW].pending().first()
+        return oldest is not None and oldest < self._streams[Stream.RAW].live_from
+
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take one event at monotonic second `now`; return what to do, in order."""
         commands: list[Command] = []

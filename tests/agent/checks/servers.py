@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import dns.flags
 import dns.message
@@ -19,6 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+RESOLVER = "127.0.0.3"
+"""Not 127.0.0.1, which the names lead to: a line's own resolver is kept off the record."""
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -120,6 +124,11 @@ Script = Callable[[dns.message.Message], list[tuple[float, bytes]]]
 """From a query to the datagrams to answer with, each after so many seconds."""
 
 
+def silent(query: dns.message.Message) -> list[tuple[float, bytes]]:
+    """Answer nothing."""
+    return []
+
+
 def answer(
     query: dns.message.Message,
     *addresses: str,
@@ -145,8 +154,7 @@ class _Responder(asyncio.DatagramProtocol):
         self.queries: list[dns.message.Message] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         query = dns.message.from_wire(data)
@@ -161,7 +169,7 @@ class _Responder(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def dns_server(
-    script: Script, *, host: str = "127.0.0.1", port: int = 0
+    script: Script, *, host: str = RESOLVER, port: int = 0
 ) -> AsyncIterator[tuple[int, list[dns.message.Message]]]:
     """Serve a script over UDP; yield the port and the queries as they come in."""
     transport, responder = await asyncio.get_running_loop().create_datagram_endpoint(

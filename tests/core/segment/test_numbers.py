@@ -40,9 +40,10 @@ def test_any_bits_give_numbers_or_malformed(data: bytes, count: int) -> None:
     """Noise in place of numbers never raises anything but MalformedError."""
     reader = NumberReader(data)
     try:
-        assert len(reader.take(count)) == count
-    except MalformedError as error:
-        assert "ends within its numbers" in str(error)
+        values = reader.take(count)
+    except MalformedError:
+        return
+    assert len(values) == count
 
 
 @pytest.mark.parametrize("extra", [b"\x00", b"\x01"])

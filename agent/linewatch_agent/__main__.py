@@ -1,0 +1,179 @@
+"""The command `linewatch-agent`: lines, check-config, enrol, run, status.
+
+Every error that a person can cause is one line on standard error that says what
+to do, and exit code 1.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from linewatch_core.errors import LinewatchError
+
+DEFAULT_STATE = Path("/var/lib/linewatch")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    options = _parser().parse_args(arguments)
+    _set_up_logs(verbose=options.verbose)
+    try:
+        code: int = options.command(options)
+    except LinewatchError as error:
+        print(f"linewatch-agent: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="linewatch-agent", description="Measures this machine's lines and keeps the results."
+    )
+    parser.add_argument("--version", action="version", version=version("linewatch"))
+    parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    lines = commands.add_parser("lines", help="list the lines found, and what is wrong with them")
+    _add_config(lines)
+    _add_state(lines)
+    lines.add_argument("--json", action="store_true", help="as JSON")
+    lines.set_defaults(command=_lines)
+
+    check = commands.add_parser("check-config", help="check a configuration file")
+    check.add_argument("config", type=Path, metavar="FILE")
+    check.set_defaults(command=_check_config)
+
+    example = commands.add_parser("example-config", help="print a commented configuration")
+    example.set_defaults(command=_example_config)
+
+    enrol = commands.add_parser("enrol", help="make this machine a probe of a fleet")
+    enrol.add_argument("token", type=Path, metavar="TOKENFILE")
+    _add_state(enrol)
+    enrol.set_defaults(command=_enrol)
+
+    run = commands.add_parser("run", help="measure, until stopped")
+    _add_config(run)
+    _add_state(run)
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="say how the running agent is")
+    _add_state(status)
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(command=_status)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: the defaults")
+
+
+def _add_state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state", type=Path, default=DEFAULT_STATE, metavar="DIR", help=f"default: {DEFAULT_STATE}"
+    )
+
+
+def _set_up_logs(*, verbose: bool) -> None:
+    """Log to standard error, in logfmt: the journal adds the time."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if verbose else logging.INFO
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _lines(options: argparse.Namespace) -> int:
+    from linewatch_agent.config_file import read_plan
+    from linewatch_agent.lines import explain, explain_json, find_lines, machine_problems
+    from linewatch_agent.watcher import load_line_ids
+
+    lines = find_lines(read_plan(options.config).config, load_line_ids(options.state))
+    problems = machine_problems(lines)
+    if options.json:
+        print(explain_json(lines, problems).decode())
+    else:
+        print(explain(lines, problems))
+    return 0 if any(line.usable for line in lines) else 1
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from linewatch_agent.config_file import read_plan
+    from linewatch_agent.lines import find_lines
+    from linewatch_agent.plan.data_use import advice, estimate, megabytes
+    from linewatch_agent.watcher import load_line_ids
+
+    plan = read_plan(options.config)
+    lines = find_lines(plan.config, load_line_ids(DEFAULT_STATE))
+    print(f"{options.config} is right: {len(plan.targets)} targets")
+    for line, use in estimate(plan.config, plan.targets, lines).items():
+        print(
+            f"  {line}: up to {use.records_per_day:,} records a day, "
+            f"{megabytes(use.bytes_per_month)} MB a month"
+        )
+    for sentence in advice(plan.config, plan.targets, lines):
+        print(f"  note: {sentence}")
+    return 0
+
+
+def _example_config(_: argparse.Namespace) -> int:
+    from linewatch_agent.config_file import default_config_text
+
+    print(default_config_text(), end="")
+    return 0
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    from linewatch_agent import enrol
+
+    print(asyncio.run(enrol.enrol(options.token, options.state)))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from linewatch_agent import enrol
+    from linewatch_agent.app import Agent
+    from linewatch_agent.config_file import read_plan
+    from linewatch_agent.snapshot import snapshot
+
+    plan = read_plan(options.config)
+    identity = enrol.load_identity(options.state)
+
+    async def measure() -> None:
+        await Agent(options.state, plan, identity).run(snapshot)
+
+    try:
+        asyncio.run(measure())
+    except* LinewatchError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        print(f"linewatch-agent: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from linewatch_agent.snapshot import in_words
+    from linewatch_agent.status import ask
+
+    status = ask(options.state)
+    print(json.dumps(status, indent=2) if options.json else in_words(status))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

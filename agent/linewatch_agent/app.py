@@ -1,0 +1,265 @@
+"""The composition root of the agent: builds the parts and holds the one root TaskGroup.
+
+Order of a start: lock, store, what happened before (a gap), lines, rounds,
+uplink. Order of a stop: rounds end, everything is committed and sealed, the
+uplink gets a moment to say so.
+"""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import structlog
+from nacl.signing import VerifyKey
+
+from linewatch_agent import clock, enrol
+from linewatch_agent.backend import AgentBackend
+from linewatch_agent.config_file import Plan
+from linewatch_agent.mqtt_client import parse_endpoint, tls_context
+from linewatch_agent.recorder import Listeners, Recorder
+from linewatch_agent.sampler import Sampler
+from linewatch_agent.status import StatusServer
+from linewatch_agent.store.database import lock_directory, open_database
+from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.room import SealedRange
+from linewatch_agent.store.store import Owner, Store, StoreLimits
+from linewatch_agent.store.writer import WriterThread
+from linewatch_agent.timekeeper import Timekeeper
+from linewatch_agent.uplink import Uplink
+from linewatch_agent.watcher import LineWatcher
+from linewatch_core.ids import EPOCH_RANDOM_BYTES, Epoch
+from linewatch_core.records import (
+    BootStarted,
+    ConfigApplied,
+    Gap,
+    GapReason,
+    Role,
+    Sample,
+    TargetNote,
+)
+from linewatch_core.segment.sealing import RecipientKey
+from linewatch_core.sync.uploader import Dropped, Held, Uploader
+
+log = structlog.get_logger()
+
+FAREWELL_S = 5.0
+"""How long a stop waits for the server to acknowledge the last segments."""
+ENROL_RETRY_S = 30.0
+
+
+class Agent:
+    """A running agent on one state folder."""
+
+    def __init__(self, state_dir: Path, plan: Plan, identity: enrol.Identity) -> None:
+        """Open everything that a start needs.
+
+        Raises:
+            LinewatchError: the store or the identity can't be used; the text says what to do.
+        """
+        self._state_dir = state_dir
+        self.plan = plan
+        self.identity = identity
+        self.version = package_version("linewatch")
+        self.boot = clock.boot_id()
+        self.began_s = clock.mono_s()
+        self._lock = lock_directory(state_dir)
+        now_ms = clock.mono_ms()
+        self.keys = SigningKeys.open(
+            state_dir,
+            probe=identity.probe,
+            first_seed=identity.take_first_seed,
+            boot=self.boot,
+            now_ms=now_ms,
+        )
+        self.keys.rotate_if_due(boot=self.boot, now_ms=now_ms, seed=_random_seed)
+        self.store = Store(
+            open_database(state_dir),
+            owner=Owner(identity.probe, self.boot, tuple(map(RecipientKey, identity.recipients))),
+            new_epoch=Epoch(secrets.token_hex(EPOCH_RANDOM_BYTES)),
+            keys=self.keys,
+            limits=_limits(plan),
+            now_ms=now_ms,
+        )
+        self.writer = WriterThread()
+        self.machine = self._machine()
+        self.recorder = Recorder(
+            self.store,
+            self.writer,
+            boot=self.boot,
+            commit_s=plan.config.store.commit_s,
+            commit_records=plan.config.store.commit_records,
+            safe_ms=lambda: self.sampler.safe_ms(),
+            listeners=Listeners(self._on_sealed, self._on_dropped, self._is_live),
+        )
+        self.timekeeper = Timekeeper(self.recorder.event)
+        self.sampler = Sampler(
+            schedule=plan.config.schedule,
+            targets=plan.targets,
+            on_sample=self._on_sample,
+            on_missed=self._on_missed,
+            is_busy=self._is_busy,
+        )
+        self.watcher = LineWatcher(
+            plan.config,
+            state_dir,
+            on_lines=self.sampler.set_lines,
+            on_change=self.recorder.event,
+        )
+        self.backend = AgentBackend(
+            store=self.store,
+            writer=self.writer,
+            keys=self.keys,
+            machine=self.machine,
+            timekeeper=self.timekeeper,
+            lines=lambda: self.watcher.lines,
+            endpoints=[
+                parse_endpoint(text)
+                for text in plan.config.uplink.endpoints or identity.endpoints
+            ],
+            bound=plan.config.uplink.bind == "lines",
+            version=self.version,
+        )
+        self.uplink = Uplink(
+            probe=identity.probe,
+            machine=self.machine,
+            backend=self.backend,
+            ack_key=VerifyKey(identity.ack_public_key),
+            tls=lambda: tls_context(
+                authority_pem=identity.authority_pem,
+                certificate=identity.certificate_path,
+                key=identity.key_path,
+            ),
+            now_s=clock.mono_s,
+            presence=plan.config.uplink.presence,
+            keepalive_s=plan.config.uplink.keepalive_s,
+            backoff_max_s=plan.config.uplink.retry_max_s,
+        )
+        self._answered_ms: dict[str, int] = {}
+        self._roles = {target.id: target.role for target in plan.targets}
+
+    async def run(self, snapshot: Callable[["Agent"], dict[str, Any]]) -> None:
+        """Measure until SIGTERM or SIGINT; then keep everything and end."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, stop.set)
+        self._note_start()
+        status = StatusServer(self._state_dir, lambda: snapshot(self))
+        async with asyncio.TaskGroup() as tasks:
+            await self.watcher.look()
+            measuring = [
+                tasks.create_task(self.watcher.run(), name="watcher"),
+                tasks.create_task(self.sampler.run(), name="sampler"),
+                tasks.create_task(self.timekeeper.run(), name="timekeeper"),
+            ]
+            recording = tasks.create_task(self.recorder.run(), name="recorder")
+            serving = [tasks.create_task(status.run(), name="status")]
+            if self.plan.config.uplink.enabled:
+                serving.append(tasks.create_task(self._uplink(), name="uplink"))
+            log.info("agent_started", version=self.version, targets=len(self.plan.targets))
+            await stop.wait()
+            log.info("agent_stopping")
+            await _end(measuring)
+            await _end([recording])
+            await self._keep_everything()
+            await _end(serving)
+        self.writer.close()
+
+    def _machine(self) -> Uploader:
+        machine = Uploader(epoch=self.store.epoch)
+        for stream, ack in self.store.acks().items():
+            machine.load_ack(stream, ack)
+        for held in self.store.held():
+            machine.handle(Held(held.stream, held.first, held.last), clock.mono_s())
+        return machine
+
+    def _note_start(self) -> None:
+        """Record that the agent runs, what it did not measure before, and what it will."""
+        now_ms = clock.mono_ms()
+        self.recorder.event(BootStarted(now_ms, self.version))
+        gap = self.store.opening_gap(now_ms)
+        if gap is not None:
+            self.recorder.event(gap)
+        notes = tuple(TargetNote(t.id, t.role, t.checks) for t in self.plan.targets)
+        period_ms = int(self.plan.config.schedule.period_s * 1000)
+        self.recorder.event(ConfigApplied(now_ms, self.plan.sha256, period_ms, notes))
+
+    async def _uplink(self) -> None:
+        """Get the certificate if there is none yet, then keep the session."""
+        while not self.identity.certificate_path.exists():
+            if await self._complete_enrolment():
+                break
+            await asyncio.sleep(ENROL_RETRY_S)
+        await self.uplink.run()
+
+    async def _complete_enrolment(self) -> bool:
+        for way in self.backend.ways():
+            if await enrol.complete(self._state_dir, make_socket=way.make_socket):
+                return True
+        return False
+
+    async def _keep_everything(self) -> None:
+        await self.recorder.flush(final=True)
+        sealed = await self.writer.run(lambda: self.store.stop(now_ms=clock.mono_ms()))
+        for one in sealed:
+            self._on_sealed(one)
+        if self.uplink.state.connected:
+            try:
+                async with asyncio.timeout(FAREWELL_S):
+                    while self.machine.backlog():
+                        await asyncio.sleep(0.1)
+            except TimeoutError:
+                log.info("agent_stopped_with_backlog", records=self.machine.backlog())
+            await self.uplink.farewell()
+
+    def _on_sample(self, sample: Sample) -> None:
+        self.recorder.sample(sample)
+        if sample.failure is None and self._roles[sample.target] is not Role.GATEWAY:
+            last_ms = self._answered_ms.get(sample.line, 0)
+            self._answered_ms[sample.line] = sample.mono_ms
+            if sample.mono_ms - last_ms > 2000 * self.plan.config.schedule.period_s:
+                self.uplink.poke()
+
+    def _on_missed(self, from_ms: int, to_ms: int) -> None:
+        self.recorder.event(
+            Gap(clock.mono_ms(), GapReason.OVERRUN, self.boot, from_ms, to_ms)
+        )
+
+    def _on_sealed(self, one: SealedRange) -> None:
+        self.uplink.feed(Held(one.stream, one.first, one.last))
+
+    def _on_dropped(self, one: SealedRange) -> None:
+        self.uplink.feed(Dropped(one.stream, one.first, one.last))
+
+    def _is_live(self) -> bool:
+        return self.uplink.state.connected and self.uplink.state.last_ack_s is not None
+
+    def _is_busy(self, line: str) -> bool:
+        return self.uplink.state.line in (line, None) and self.machine.is_backfilling()
+
+
+def _limits(plan: Plan) -> StoreLimits:
+    store = plan.config.store
+    return StoreLimits(
+        block_records=store.block_records,
+        block_bytes=store.block_bytes,
+        block_ms=int(store.block_s * 1000),
+        live_block_ms=int(store.live_close_s * 1000),
+        bytes_max=store.max_bytes,
+        free_bytes_min=store.min_free_bytes,
+    )
+
+
+def _random_seed() -> bytes:
+    return secrets.token_bytes(32)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for them."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,117 @@
+"""What the uplink asks of the rest of the agent: ways, segments, status, time.
+
+Joins store, lines, keys and clock; holds no state of its own but the bytes
+that the uplink used.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from linewatch_agent import clock
+from linewatch_agent.lines.connect import connect_over
+from linewatch_agent.mqtt_client import Endpoint, open_socket
+from linewatch_agent.plan.line import Line
+from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.store import Store
+from linewatch_agent.store.writer import WriterThread
+from linewatch_agent.timekeeper import Timekeeper
+from linewatch_agent.uplink import LoadedSegment, Way
+from linewatch_core.records import Stream
+from linewatch_core.segment.keychain import encode_certificates
+from linewatch_core.sync.messages import Ack, Status, StreamAck
+from linewatch_core.sync.uploader import Uploader
+
+
+class AgentBackend:
+    """The `uplink.Backend` of a running agent."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        writer: WriterThread,
+        keys: SigningKeys,
+        machine: Uploader,
+        timekeeper: Timekeeper,
+        lines: Callable[[], Sequence[Line]],
+        endpoints: Sequence[Endpoint],
+        bound: bool,
+        version: str,
+    ) -> None:
+        """Join the parts.
+
+        Args:
+            bound: connect over each line in turn; else as the machine routes.
+        """
+        self._store = store
+        self._writer = writer
+        self._keys = keys
+        self._machine = machine
+        self._timekeeper = timekeeper
+        self._lines = lines
+        self._endpoints = endpoints
+        self._bound = bound
+        self._version = version
+        self.bytes_out: Counter[str] = Counter()
+        self.bytes_in: Counter[str] = Counter()
+
+    def ways(self) -> Sequence[Way]:
+        """Return every endpoint over every usable line, endpoints first."""
+        if not self._bound:
+            return [Way(endpoint, None, open_socket) for endpoint in self._endpoints]
+        return [
+            Way(endpoint, line.id, connect_over(line))
+            for endpoint in self._endpoints
+            for line in self._lines()
+            if line.usable
+        ]
+
+    async def next_conn(self) -> int:
+        """Count a connection, durably."""
+        return await self._writer.run(self._store.next_conn)
+
+    def status(self, conn: int, *, state: str) -> Status:
+        """Return what a birth, a will or a clean end says; of the host it says nothing."""
+        match state:
+            case "online":
+                return Status(
+                    state="online",
+                    conn=conn,
+                    epoch=self._store.epoch,
+                    version=self._version,
+                    held=self._machine.held_bounds(),
+                    backlog=self._machine.backlog(),
+                    clock=self._timekeeper.present(),
+                )
+            case "stopped":
+                return Status(state="stopped", conn=conn, epoch=self._store.epoch)
+            case _:
+                return Status(state="lost", conn=conn, epoch=self._store.epoch)
+
+    def key_messages(self, known_key: str | None) -> list[bytes]:
+        """Return the messages with the signing keys that the server may lack."""
+        certificates = self._keys.certificates_after(known_key)
+        return [encode_certificates(certificates)] if certificates else []
+
+    async def load(self, stream: Stream, seq: int) -> LoadedSegment | None:
+        """Return the segment that holds `seq`, or None."""
+        loaded = await self._writer.run(lambda: self._store.load(stream, seq))
+        if loaded is None:
+            return None
+        where, data = loaded
+        return LoadedSegment(where.first, where.last, data)
+
+    async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
+        """Remember an ack durably."""
+        await self._writer.run(
+            lambda: self._store.save_ack(stream, ack, now_ms=clock.mono_ms())
+        )
+
+    def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
+        """Take the time that the first ack of a connection carries."""
+        self._timekeeper.server_time(ack, birth_sent_s=birth_sent_s)
+
+    def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
+        """Count bytes of the uplink, per line; without a binding nobody knows which."""
+        self.bytes_out[line or ""] += bytes_out
+        self.bytes_in[line or ""] += bytes_in

@@ -1,0 +1,175 @@
+"""Runs the schedule: each check at its slot, on every line in the same instant.
+
+A check is never skipped because another failed, and a line that once could be
+measured stays in the rounds when its device is gone: the failure is the
+evidence. Knows nothing of the store; what it measures goes to `on_sample`.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from linewatch_agent import clock
+from linewatch_agent.checks.outcome import Outcome
+from linewatch_agent.checks.runner import LineChecks
+from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.schedule import Slot, next_round, plan_round
+from linewatch_agent.plan.settings import ScheduleConfig
+from linewatch_core.records import Sample
+from linewatch_core.targets import Target
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class LineWork:
+    """One line in the rounds: its sockets and the families ever seen on it."""
+
+    line: Line
+    checks: LineChecks
+    families: set[int]
+    bytes_out: int = 0
+    bytes_in: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Running:
+    """A check that has begun and not ended; two of the same ms are two."""
+
+    began_ms: int
+
+
+@dataclass(slots=True)
+class SamplerState:
+    """What `status` reads: the last round, and how many were missed since the start."""
+
+    round_ms: int | None = None
+    rounds: int = 0
+    missed: int = 0
+    last: dict[tuple[str, str, str, int], Sample] = field(default_factory=dict)
+
+
+class Sampler:
+    """Measures all targets on all lines, round after round."""
+
+    def __init__(
+        self,
+        *,
+        schedule: ScheduleConfig,
+        targets: Sequence[Target],
+        on_sample: Callable[[Sample], None],
+        on_missed: Callable[[int, int], None],
+        is_busy: Callable[[str], bool],
+    ) -> None:
+        """Prepare the rounds.
+
+        Args:
+            on_sample: takes each outcome as a sample, when its check ends.
+            on_missed: takes (from_ms, to_ms) of rounds that never ran.
+            is_busy: whether the uplink is sending backlog over a line now.
+        """
+        self._schedule = schedule
+        self._targets = targets
+        self._on_sample = on_sample
+        self._on_missed = on_missed
+        self._is_busy = is_busy
+        self._lines: dict[str, LineWork] = {}
+        self._running: set[Running] = set()
+        self.state = SamplerState()
+
+    async def set_lines(self, lines: Iterable[Line]) -> None:
+        """Take the lines as found now; known ones stay even if they are gone or broken."""
+        for line in lines:
+            work = self._lines.get(line.id)
+            if work is None:
+                if line.usable:
+                    self._lines[line.id] = LineWork(line, LineChecks(line), set(line.families))
+                continue
+            work.families |= set(line.families)
+            if work.line != line:
+                old, work.checks, work.line = work.checks, LineChecks(line), line
+                await old.close()
+
+    def line_bytes(self) -> dict[str, tuple[int, int]]:
+        """Return the bytes that checks sent and got since the start, per line."""
+        return {name: (work.bytes_out, work.bytes_in) for name, work in self._lines.items()}
+
+    def safe_ms(self) -> int:
+        """Return the time before which every check that began has ended."""
+        return min((running.began_ms for running in self._running), default=clock.mono_ms())
+
+    async def run(self) -> None:
+        """Run rounds for ever."""
+        period_ms = int(self._schedule.period_s * 1000)
+        number: int | None = None
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                jitter_ms = int(random.uniform(0, self._schedule.jitter_s) * 1000)
+                coming = next_round(
+                    after=number, now_ms=clock.mono_ms(), period_ms=period_ms, jitter_ms=jitter_ms
+                )
+                if coming.missed and number is not None:
+                    self._note_missed((number + 1) * period_ms, coming.number * period_ms)
+                    self.state.missed += coming.missed
+                number = coming.number
+                await self._round(coming.round_ms, period_ms, tasks)
+
+    async def _round(self, round_ms: int, period_ms: int, tasks: asyncio.TaskGroup) -> None:
+        slots = plan_round(
+            self._targets, round_ms=round_ms, period_ms=period_ms, spread=self._schedule.spread
+        )
+        for slot in slots:
+            await _sleep_until(slot.slot_ms)
+            if slot is slots[0]:
+                self.state.round_ms = round_ms
+                self.state.rounds += 1
+            for work in self._lines.values():
+                for family in sorted(work.families & set(slot.target.families)):
+                    tasks.create_task(self._measure(work, slot, family))
+
+    async def _measure(self, work: LineWork, slot: Slot, family: int) -> None:
+        running = Running(clock.mono_ms())
+        self._running.add(running)
+        try:
+            outcome = await work.checks.run(
+                slot.check, slot.target, family, timeout_s=self._schedule.timeout_s
+            )
+        finally:
+            self._running.discard(running)
+        work.bytes_out += outcome.bytes_out
+        work.bytes_in += outcome.bytes_in
+        sample = self._sample(work.line.id, slot, running.began_ms, family, outcome)
+        self.state.last[sample.line, sample.target, sample.check, family] = sample
+        self._on_sample(sample)
+
+    def _sample(
+        self, line: str, slot: Slot, began_ms: int, family: int, outcome: Outcome
+    ) -> Sample:
+        return Sample(
+            mono_ms=began_ms,
+            slot_ms=slot.slot_ms,
+            round_ms=slot.round_ms,
+            line=line,
+            target=slot.target.id,
+            check=slot.check,
+            family=family,
+            failure=outcome.failure,
+            rtt_us=outcome.rtt_us,
+            timings_us=outcome.timings_us,
+            address=outcome.address,
+            detail=outcome.detail,
+            busy=self._is_busy(line),
+        )
+
+    def _note_missed(self, from_ms: int, to_ms: int) -> None:
+        log.warning("rounds_missed", from_ms=from_ms, to_ms=to_ms)
+        self._on_missed(from_ms, to_ms)
+
+
+async def _sleep_until(mono_ms: int) -> None:
+    """Sleep until CLOCK_BOOTTIME `mono_ms`; a suspended machine wakes late and goes on."""
+    while (left_ms := mono_ms - clock.mono_ms()) > 0:
+        await asyncio.sleep(left_ms / 1000)

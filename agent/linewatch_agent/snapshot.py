@@ -1,0 +1,202 @@
+"""The agent's status: as data for machines, and in words for people.
+
+`snapshot` runs in the agent and reads its parts; `in_words` runs in the
+`status` command and knows nothing but the data.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from linewatch_agent import clock
+from linewatch_core.records import Sample, Stream
+from linewatch_core.sync.messages import Clock
+
+if TYPE_CHECKING:
+    from linewatch_agent.app import Agent
+
+
+def snapshot(agent: "Agent") -> dict[str, Any]:
+    """Return the present state of a running agent as JSON-able data; ms, s and bytes as named."""
+    now_ms = clock.mono_ms()
+    present = agent.timekeeper.present()
+    return {
+        "probe": agent.identity.probe,
+        "version": agent.version,
+        "uptime_s": round(clock.mono_s() - agent.began_s),
+        "mono_ms": now_ms,
+        "enrolled": agent.identity.certificate_path.exists(),
+        "lines": [_line(agent, line.id) for line in agent.watcher.lines],
+        "round": {
+            "ago_ms": _ago(now_ms, agent.sampler.state.round_ms),
+            "period_s": agent.plan.config.schedule.period_s,
+            "rounds": agent.sampler.state.rounds,
+            "missed": agent.sampler.state.missed,
+        },
+        "samples": [
+            _sample(sample, family, now_ms)
+            for (_, _, _, family), sample in sorted(agent.sampler.state.last.items())
+        ],
+        "store": _store(agent),
+        "uplink": _uplink(agent),
+        "clock": _clock(agent, present),
+    }
+
+
+def _line(agent: "Agent", line_id: str) -> dict[str, Any]:
+    line = next(line for line in agent.watcher.lines if line.id == line_id)
+    latest = [s for s in agent.sampler.state.last.values() if s.line == line_id]
+    out, into = agent.sampler.line_bytes().get(line_id, (0, 0))
+    return {
+        "id": line.id,
+        "kind": line.kind.value,
+        "device": line.device,
+        "usable": line.usable,
+        "families": list(line.families),
+        "problems": [
+            {"code": p.code, "text": p.text, "remedy": p.remedy, "fatal": p.fatal}
+            for p in line.problems
+        ],
+        "checks": len(latest),
+        "answered": sum(sample.failure is None for sample in latest),
+        "bytes_out": out + agent.backend.bytes_out[line_id],
+        "bytes_in": into + agent.backend.bytes_in[line_id],
+    }
+
+
+def _sample(sample: Sample, family: int, now_ms: int) -> dict[str, Any]:
+    return {
+        "line": sample.line,
+        "target": sample.target,
+        "check": sample.check.value,
+        "family": family,
+        "failure": sample.failure,
+        "rtt_us": sample.rtt_us,
+        "ago_ms": now_ms - sample.mono_ms,
+    }
+
+
+def _store(agent: "Agent") -> dict[str, Any]:
+    counts = agent.recorder.state.counts
+    committed = {stream.value: counts.committed[stream] for stream in Stream}
+    return {
+        "epoch": agent.store.epoch,
+        "committed": committed,
+        "acked": {s.value: min(agent.machine.acked_count(s), committed[s]) for s in Stream},
+        "waiting": agent.recorder.state.waiting,
+        "backlog": agent.machine.backlog(),
+        "bytes": counts.bytes,
+        "bytes_max": agent.plan.config.store.max_bytes,
+        "segments": counts.segments,
+        "thinned": counts.thinned,
+        "dropped": agent.recorder.state.dropped,
+        "problem": agent.recorder.state.problem,
+    }
+
+
+def _uplink(agent: "Agent") -> dict[str, Any]:
+    state = agent.uplink.state
+    now_s = clock.mono_s()
+    return {
+        "enabled": agent.plan.config.uplink.enabled,
+        "connected": state.connected,
+        "endpoint": state.endpoint,
+        "line": state.line,
+        "for_s": None if state.since_s is None else round(now_s - state.since_s),
+        "last_ack_ago_s": None if state.last_ack_s is None else round(now_s - state.last_ack_s),
+        "attempts": state.attempts,
+        "problem": state.problem,
+    }
+
+
+def _clock(agent: "Agent", present: Clock) -> dict[str, Any]:
+    return {
+        "error_ms": present.error_ms,
+        "source": None if present.source is None else present.source.value,
+        "utc_ms": agent.timekeeper.utc_ms(),
+        "kernel_synchronised": clock.kernel_clock().synchronised,
+    }
+
+
+def _ago(now_ms: int, then_ms: int | None) -> int | None:
+    return None if then_ms is None else max(0, now_ms - then_ms)
+
+
+def in_words(status: dict[str, Any]) -> str:
+    """Return a status for a person to read."""
+    return "\n".join(_words(status))
+
+
+def _words(status: dict[str, Any]) -> Iterator[str]:
+    yield f"Probe {status['probe']}, running for {_duration(status['uptime_s'])}"
+    yield ""
+    if not status["lines"]:
+        yield "No line found: see `linewatch-agent lines`"
+    for line in status["lines"]:
+        yield from _line_words(line)
+    yield ""
+    yield f"Last round   {_round_words(status['round'])}"
+    yield f"Store        {_store_words(status['store'])}"
+    if status["store"]["problem"]:
+        yield f"             {status['store']['problem']}"
+    yield f"Backlog      {status['store']['backlog']} records not yet at the server"
+    yield f"Uplink       {_uplink_words(status)}"
+    yield f"Clock        {_clock_words(status['clock'])}"
+
+
+def _line_words(line: dict[str, Any]) -> Iterator[str]:
+    if line["checks"]:
+        how = f"{line['answered']} of {line['checks']} checks answered"
+    else:
+        how = "not measured yet" if line["usable"] else "can't be measured"
+    used = (line["bytes_out"] + line["bytes_in"]) / 1e6
+    yield f"{line['id']:<12} {line['kind']}, {how}; {used:.1f} MB of data since the start"
+    for problem in line["problems"]:
+        yield f"             {problem['text']}"
+        if problem["remedy"]:
+            yield f"             mend it with: {problem['remedy']}"
+
+
+def _round_words(info: dict[str, Any]) -> str:
+    if info["ago_ms"] is None:
+        return f"none yet; one begins every {info['period_s']:g} s"
+    missed = f", {info['missed']} missed" if info["missed"] else ""
+    return (
+        f"{info['ago_ms'] // 1000} s ago, one every {info['period_s']:g} s; "
+        f"{info['rounds']} since the start{missed}"
+    )
+
+
+def _store_words(store: dict[str, Any]) -> str:
+    total = sum(store["committed"].values())
+    share = 100 * store["bytes"] / store["bytes_max"]
+    thinned = f", {store['thinned']} segments thinned" if store["thinned"] else ""
+    return f"{total} records ever, {store['bytes'] / 1e6:.1f} MB ({share:.0f} % full){thinned}"
+
+
+def _uplink_words(status: dict[str, Any]) -> str:
+    uplink = status["uplink"]
+    if not uplink["enabled"]:
+        return "turned off in the configuration"
+    if uplink["connected"]:
+        over = f" over {uplink['line']}" if uplink["line"] else ""
+        ack = uplink["last_ack_ago_s"]
+        heard = "waiting for the server's first word" if ack is None else f"server heard {ack} s ago"
+        return f"connected{over} for {_duration(uplink['for_s'])}; {heard}"
+    first = "" if status["enrolled"] else "not enrolled yet; "
+    problem = uplink["problem"] or "trying"
+    return f"{first}not connected: {problem}; results are kept here meanwhile"
+
+
+def _clock_words(info: dict[str, Any]) -> str:
+    if info["error_ms"] is None:
+        return "unknown: no time source since this start; records are dated once one is found"
+    return f"known to within {info['error_ms'] / 1000:.3g} s (from {info['source']})"
+
+
+def _duration(seconds: int) -> str:
+    days, rest = divmod(int(seconds), 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{number} {unit}" for number, unit in parts if number][:2]
+    return " ".join(shown) or "0 s"

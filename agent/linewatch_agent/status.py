@@ -1,0 +1,91 @@
+"""How the agent is asked how it is: JSON over a unix socket in its state folder.
+
+Nothing is written to the card for it. The socket's full path may be longer
+than the kernel allows, so it is reached through the folder's descriptor.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from linewatch_core.errors import LinewatchError
+
+SOCKET_FILE = "status.sock"
+ANSWER_S = 5.0
+
+
+class NotRunningError(LinewatchError):
+    """No agent answers in that state folder."""
+
+
+class StatusServer:
+    """Answers every connection with one JSON document."""
+
+    def __init__(self, state_dir: Path, snapshot: Callable[[], dict[str, Any]]) -> None:
+        self._state_dir = state_dir
+        self._snapshot = snapshot
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The store's lock says that no other agent runs here: a leftover socket is nobody's.
+        (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
+        try:
+            with _short_path(self._state_dir) as path:
+                sock.bind(path)
+            (self._state_dir / SOCKET_FILE).chmod(0o600)
+            server = await asyncio.start_unix_server(self._answer, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        async with server:
+            await server.serve_forever()
+
+    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(json.dumps(self._snapshot()).encode())
+            await writer.drain()
+        writer.close()
+
+
+def ask(state_dir: Path) -> dict[str, Any]:
+    """Return the running agent's status.
+
+    Raises:
+        NotRunningError: none runs there, or it does not answer.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(ANSWER_S)
+            with _short_path(state_dir) as path:
+                sock.connect(path)
+            chunks = []
+            while chunk := sock.recv(65536):
+                chunks.append(chunk)
+        answer: dict[str, Any] = json.loads(b"".join(chunks))
+    except PermissionError as error:
+        raise NotRunningError(
+            f"cannot read the status in {state_dir}: permission denied; "
+            "run this as the agent's user, or with sudo"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NotRunningError(
+            f"no agent is running on {state_dir}; start one with `linewatch-agent run`, "
+            "or name its folder with --state"
+        ) from error
+    return answer
+
+
+@contextlib.contextmanager
+def _short_path(state_dir: Path) -> Iterator[str]:
+    """Give a path to the socket that is short whatever the folder's name is."""
+    folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET_FILE}"
+    finally:
+        os.close(folder)

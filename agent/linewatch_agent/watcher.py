@@ -1,0 +1,102 @@
+"""Watches this machine's lines come, change and go."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from linewatch_agent import clock
+from linewatch_agent.lines import LineIds, find_lines
+from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.settings import Config
+from linewatch_core.records import LineChanged, LineKind
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 10.0
+LINE_IDS_FILE = "lines.json"
+
+
+GONE = "device_gone"
+"""The problem of a line whose device is no longer there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    kind: LineKind
+    usable: bool
+    families: tuple[int, ...]
+    problems: tuple[str, ...]
+
+
+def load_line_ids(state_dir: Path) -> LineIds:
+    """Return the ids that lines were given before; none if the file is missing or damaged."""
+    try:
+        known = json.loads((state_dir / LINE_IDS_FILE).read_text())
+        return LineIds({str(key): str(value) for key, value in known.items()})
+    except (OSError, ValueError, AttributeError):
+        return LineIds()
+
+
+class LineWatcher:
+    """Looks for lines every ten seconds; tells what changed."""
+
+    def __init__(
+        self,
+        config: Config,
+        state_dir: Path,
+        *,
+        on_lines: Callable[[Sequence[Line]], Awaitable[None]],
+        on_change: Callable[[LineChanged], None],
+    ) -> None:
+        self._config = config
+        self._state_dir = state_dir
+        self._on_lines = on_lines
+        self._on_change = on_change
+        self._ids = load_line_ids(state_dir)
+        self._told: dict[str, _Facts] = {}
+        self.lines: list[Line] = []
+
+    async def look(self) -> None:
+        """Look once."""
+        known = dict(self._ids.known)
+        self.lines = find_lines(self._config, self._ids)
+        if self._ids.known != known:
+            (self._state_dir / LINE_IDS_FILE).write_text(json.dumps(self._ids.known))
+        for line in self.lines:
+            self._compare(line)
+        for gone in self._told.keys() - {line.id for line in self.lines}:
+            self._tell(gone, self._told[gone].kind, usable=False, families=(), problems=(GONE,))
+        await self._on_lines(self.lines)
+
+    async def run(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self.look()
+
+    def _compare(self, line: Line) -> None:
+        codes = tuple(problem.code for problem in line.problems)
+        self._tell(
+            line.id, line.kind, usable=line.usable, families=line.families, problems=codes
+        )
+
+    def _tell(
+        self,
+        line: str,
+        kind: LineKind,
+        *,
+        usable: bool,
+        families: tuple[int, ...],
+        problems: tuple[str, ...],
+    ) -> None:
+        """Record how a line is, if that is news."""
+        news = _Facts(kind, usable, families, problems)
+        if self._told.get(line) == news:
+            return
+        self._told[line] = news
+        log.info("line_changed", line=line, usable=usable, problems=problems)
+        self._on_change(LineChanged(clock.mono_ms(), line, kind, usable, families, problems))

@@ -1,0 +1,78 @@
+"""Opens the index's SQLite file, for its one writer and for any number of readers.
+
+WAL, so that pages read while segments arrive. `synchronous=NORMAL` is enough:
+a power cut may take the last transactions back, each with the `applied_through`
+that it saved, and the archive, which is synced before anything is acknowledged,
+gives them again. The file is a projection; losing it loses time, not records.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib import resources
+from pathlib import Path
+
+from linewatch_core.errors import LinewatchError
+
+INDEX_NAME = "index.sqlite"
+SCHEMA_VERSION = 1
+"""Raised with every change of schema.sql or of what is written; an older file is rebuilt."""
+
+
+class IndexOutdatedError(LinewatchError):
+    """The index is not a projection of this archive by this release: rebuild it."""
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Return a connection for the one writer; make the tables if the file is new.
+
+    It may be used from any thread, by one at a time.
+
+    Raises:
+        IndexOutdatedError: another version of the schema made the file, or it is damaged.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+            connection.executescript(
+                f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+        elif version != SCHEMA_VERSION:
+            raise IndexOutdatedError(
+                f"cannot use {path}: its version is {version}, this release writes "
+                f"{SCHEMA_VERSION}; run linewatch-server rebuild"
+            )
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise IndexOutdatedError(
+            f"cannot use {path}: {error}; run linewatch-server rebuild"
+        ) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block writes, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection that reads one consistent state of the index, and writes nothing."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        yield connection

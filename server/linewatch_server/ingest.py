@@ -1,0 +1,258 @@
+"""Takes what probes send: verify, archive, index, and only then acknowledge.
+
+`Ingest` decides and stores one batch at a time and knows no network; the
+driver in collector.py feeds it from the broker. Invariant: an ack never says
+more than what the archive has synced and the index has committed.
+Source: docs/wire-format.md, "Sync".
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+import structlog
+
+from linewatch_core.errors import LinewatchError, MalformedError
+from linewatch_core.ids import Epoch, ProbeId, parse_epoch, parse_probe_id
+from linewatch_core.intervals import SeqSet
+from linewatch_core.records import Stream
+from linewatch_core.segment.header import Header, header_sha256
+from linewatch_core.segment.keychain import parse_certificates
+from linewatch_core.segment.segment import Segment, parse_segment, verify_signature
+from linewatch_core.sync import ingestor, topics
+from linewatch_core.sync.ingestor import AckBook, Decision, Event, SayAck, judge
+from linewatch_core.sync.messages import decode_status
+from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.index.writer import Index
+from linewatch_server.model.entries import (
+    ArchiveEntry,
+    EntryKind,
+    Keys,
+    Location,
+    Quarantined,
+)
+
+log = structlog.get_logger()
+
+ChainId: TypeAlias = tuple[ProbeId, Epoch, Stream]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message from the broker, and when it arrived (Unix ms)."""
+
+    topic: str
+    payload: bytes
+    arrival_ms: int
+
+
+class Refusal(StrEnum):
+    """Why a message is not taken, for the log and the counters."""
+
+    NOT_OURS = "not_ours"
+    NOT_LIVE = "probe_not_live"
+    MALFORMED = "malformed"
+    NOT_ITS_OWN = "of_another_probe"
+    UNKNOWN_KEY = "unknown_signing_key"
+    BAD_SIGNATURE = "bad_signature"
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one batch has decided so far and not yet stored."""
+
+    entries: list[tuple[EntryKind, bytes, int]] = field(default_factory=list)
+    events: list[tuple[ProbeId, Event]] = field(default_factory=list)
+    births: list[tuple[ProbeId, bytes]] = field(default_factory=list)
+    kept: dict[ChainId, SeqSet] = field(default_factory=dict)
+    headers: dict[ChainId, dict[int, Header]] = field(default_factory=lambda: defaultdict(dict))
+
+
+@dataclass(slots=True)
+class IngestCounts:
+    """Since the start: segments by decision, refusals by reason."""
+
+    stored: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    refused: dict[Refusal, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class _RefusedError(Exception):
+    def __init__(self, reason: Refusal, detail: str = "") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Ingest:
+    """Stores messages and keeps the acks. Not safe for concurrent use."""
+
+    def __init__(
+        self, archive: ArchiveWriter, index: Index, *, is_live: Callable[[str], bool]
+    ) -> None:
+        """Take an open archive and an index that has caught up with it."""
+        self._archive = archive
+        self._index = index
+        self._is_live = is_live
+        self._books: dict[ProbeId, AckBook] = defaultdict(AckBook)
+        self.counts = IngestCounts()
+
+    def take(self, messages: Sequence[Message], now_s: float) -> list[tuple[ProbeId, SayAck]]:
+        """Store a batch durably; return the acks that are due now.
+
+        Raises:
+            ArchiveFullError: nothing of the batch was stored nor will be acknowledged.
+        """
+        batch = _Batch()
+        for message in messages:
+            try:
+                self._sort(message, batch)
+            except _RefusedError as refused:
+                self.counts.refused[refused.reason] += 1
+                log.warning("message_refused", reason=refused.reason.value, detail=str(refused))
+        self._store(batch.entries)
+        said: list[tuple[ProbeId, SayAck]] = []
+        for probe, event in batch.events:
+            said += [(probe, ack) for ack in self._books[probe].handle(event, now_s)]
+        for probe, payload in batch.births:
+            said += [(probe, ack) for ack in self._born(probe, payload, now_s)]
+        return said
+
+    def tick(self, now_s: float) -> list[tuple[ProbeId, SayAck]]:
+        """Return the acks that are due because time has passed."""
+        return [
+            (probe, ack)
+            for probe, book in self._books.items()
+            if (due := book.wakeup_at()) is not None and due <= now_s
+            for ack in book.handle(ingestor.Tick(), now_s)
+        ]
+
+    def wakeup_at(self) -> float | None:
+        """Return the monotonic second at which the next `tick` is due, or None."""
+        dues = [due for book in self._books.values() if (due := book.wakeup_at()) is not None]
+        return min(dues, default=None)
+
+    def newest_key(self, probe: ProbeId) -> str | None:
+        """Return the id of the newest signing key known of a probe."""
+        return self._index.newest_key_id(probe)
+
+    def _sort(self, message: Message, batch: _Batch) -> None:
+        try:
+            address = topics.parse(message.topic)
+            probe = parse_probe_id(address.client)
+        except MalformedError as error:
+            raise _RefusedError(Refusal.NOT_OURS, str(error)) from None
+        if not self._is_live(probe):
+            raise _RefusedError(Refusal.NOT_LIVE, probe)
+        match address.leaf.split("/"):
+            case ["status"]:
+                batch.births.append((probe, message.payload))
+            case ["up", "keys"]:
+                self._sort_keys(probe, message, batch)
+            case ["up", stream] if stream in set(Stream):
+                self._sort_segment(probe, Stream(stream), message, batch)
+            case _:
+                raise _RefusedError(Refusal.NOT_OURS, message.topic)
+
+    def _sort_keys(self, probe: ProbeId, message: Message, batch: _Batch) -> None:
+        try:
+            certificates = parse_certificates(message.payload)
+        except MalformedError as error:
+            raise _RefusedError(Refusal.MALFORMED, str(error)) from None
+        if any(certificate.probe != probe for certificate in certificates):
+            raise _RefusedError(Refusal.NOT_ITS_OWN, probe)
+        payload = Keys(probe, message.payload).encode()
+        # Segments of this very batch may be signed with the new key.
+        self._store([*batch.entries, (EntryKind.KEYS, payload, message.arrival_ms)])
+        batch.entries.clear()
+
+    def _sort_segment(
+        self, probe: ProbeId, stream: Stream, message: Message, batch: _Batch
+    ) -> None:
+        segment = self._verified(probe, stream, message.payload)
+        header = segment.header
+        chain = (probe, header.epoch, stream)
+        if chain not in batch.kept:
+            batch.kept[chain] = self._index.kept(*chain)
+        judgement = self._judge(header, chain, batch)
+        match judgement.decision:
+            case Decision.STORE:
+                self.counts.stored += 1
+                batch.headers[chain][header.position] = header
+                batch.entries.append((EntryKind.SEGMENT, message.payload, message.arrival_ms))
+            case Decision.DUPLICATE:
+                self.counts.duplicates += 1
+                batch.events.append((probe, ingestor.Resent(header.epoch, stream)))
+                return
+            case Decision.QUARANTINE:
+                self.counts.quarantined += 1
+                log.warning("segment_quarantined", probe=probe, reason=judgement.reason)
+                refused = Quarantined(probe, judgement.reason, message.payload)
+                batch.entries.append(
+                    (EntryKind.QUARANTINE, refused.encode(), message.arrival_ms)
+                )
+        batch.kept[chain].add(header.first_seq, header.last_seq)
+        batch.events.append(
+            (
+                probe,
+                ingestor.Durable(header.epoch, stream, header.first_seq, header.last_seq),
+            )
+        )
+
+    def _verified(self, probe: ProbeId, stream: Stream, payload: bytes) -> Segment:
+        try:
+            segment = parse_segment(payload)
+        except MalformedError as error:
+            raise _RefusedError(Refusal.MALFORMED, str(error)) from None
+        header = segment.header
+        if header.probe != probe or header.stream is not stream:
+            raise _RefusedError(Refusal.NOT_ITS_OWN, probe)
+        public = self._index.signing_key(probe, header.signer)
+        if public is None:
+            raise _RefusedError(Refusal.UNKNOWN_KEY, f"{probe} {header.signer}")
+        try:
+            verify_signature(segment, public)
+        except LinewatchError as error:
+            raise _RefusedError(Refusal.BAD_SIGNATURE, str(error)) from None
+        return segment
+
+    def _judge(self, header: Header, chain: ChainId, batch: _Batch) -> ingestor.Judgement:
+        fresh = batch.headers[chain]
+        stored = self._index.neighbours(*chain, header.position)
+        twin = fresh.get(header.position)
+        same = self._index.holds(header) or (
+            twin is not None and header_sha256(twin) == header_sha256(header)
+        )
+        return judge(
+            header,
+            held=batch.kept[chain],
+            same=same,
+            before=fresh.get(header.position - 1, stored.before),
+            after=fresh.get(header.position + 1, stored.after),
+        )
+
+    def _store(self, entries: Sequence[tuple[EntryKind, bytes, int]]) -> None:
+        if not entries:
+            return
+        placed: list[tuple[Location, ArchiveEntry]] = [
+            (
+                self._archive.append(kind, payload, arrival_ms),
+                ArchiveEntry(kind, arrival_ms, payload),
+            )
+            for kind, payload, arrival_ms in entries
+        ]
+        self._archive.sync()
+        self._index.apply(placed)
+
+    def _born(self, probe: ProbeId, payload: bytes, now_s: float) -> list[SayAck]:
+        try:
+            status = decode_status(payload)
+            epoch = parse_epoch(status.epoch)
+        except MalformedError as error:
+            self.counts.refused[Refusal.MALFORMED] += 1
+            log.warning("message_refused", reason="malformed", detail=str(error))
+            return []
+        held = {stream: self._index.kept(probe, epoch, stream) for stream in Stream}
+        return self._books[probe].handle(ingestor.Born(status, held), now_s)

@@ -1,0 +1,58 @@
+"""What the checks' tests share: a line on loopback and short ways to run a check on it."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from linewatch_agent.checks import LineChecks, Outcome
+from linewatch_agent.plan.line import Line
+from linewatch_core.records import Check, LineKind, Role
+from linewatch_core.targets import Target
+from tests.agent.checks.servers import RESOLVER
+
+TIMEOUT_S = 5.0
+"""Long: only a check that must time out gets a short one."""
+
+
+def loopback(**changes: Any) -> Line:
+    """Return a line on `lo`."""
+    values: dict[str, Any] = {"families": (4, 6), "resolvers": (RESOLVER,), **changes}
+    return Line("fixed-1", LineKind.FIXED, "lo", **values)
+
+
+def target(host: str, check: Check, **changes: Any) -> Target:
+    """Return a target with one check."""
+    values: dict[str, Any] = {"role": Role.INTERNATIONAL, **changes}
+    return Target(id="t", host=host, checks=(check,), **values)
+
+
+@asynccontextmanager
+async def line_checks(
+    line: Line | None = None, *, context: ssl.SSLContext | None = None, **changes: Any
+) -> AsyncIterator[LineChecks]:
+    """Yield the checks of a line and close them."""
+    checks = LineChecks(line or loopback(), context=context, **changes)
+    try:
+        yield checks
+    finally:
+        await checks.close()
+
+
+async def run_once(
+    check: Check,
+    host: str,
+    family: int = 4,
+    *,
+    line: Line | None = None,
+    timeout_s: float = TIMEOUT_S,
+    context: ssl.SSLContext | None = None,
+    dns_port: int = 53,
+    body_bytes_max: int = 65_536,
+    **changes: Any,
+) -> Outcome:
+    """Run one check on a line and return its outcome; `changes` are the target's."""
+    async with line_checks(
+        line, context=context, dns_port=dns_port, body_bytes_max=body_bytes_max
+    ) as checks:
+        return await checks.run(check, target(host, check, **changes), family, timeout_s=timeout_s)

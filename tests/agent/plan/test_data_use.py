@@ -1,0 +1,78 @@
+"""The estimate of records a day and bytes a month, against the sizes in the documents."""
+
+from linewatch_agent.plan.config import Config, load_config
+from linewatch_agent.plan.data_use import advice, estimate
+from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.target_choice import resolve_targets
+from linewatch_core.records import Check, LineKind, Role
+from linewatch_core.targets import Target, TargetSet
+
+QUIET = load_config("[uplink]\nenabled = false", name="f.toml")
+MOBILE = Line("mobile-1", LineKind.MOBILE, "wwan0", families=(4,))
+
+
+def one(check: Check, url: str | None = None) -> Target:
+    role = Role.PORTAL if check is Check.HTTP else Role.NEUTRAL
+    return Target(id="a", role=role, host="a.example", checks=(check,), families=(4,), url=url)
+
+
+def month_mb(*targets: Target, config: Config = QUIET) -> int:
+    return round(estimate(config, targets, [MOBILE])["mobile-1"].bytes_per_month / 1e6)
+
+
+def test_the_estimate_agrees_with_the_documented_sizes() -> None:
+    """Per month: icmp of three at 30 s 19 MB, dns 3/min 26, tcp 2/min 26, 204 1/min 39."""
+    assert month_mb(one(Check.ICMP)) * 3 == 18
+    assert month_mb(one(Check.DNS)) == 17
+    assert month_mb(one(Check.TCP)) == 26
+    assert month_mb(one(Check.HTTP, url="http://a.example/")) == 78
+    assert month_mb(config=Config()) == 8
+
+
+def test_a_page_is_counted_as_far_as_it_may_be_read() -> None:
+    """A page's length is unknown beforehand, so the read limit is what can be promised."""
+    page = Target(id="a", role=Role.NEUTRAL, host="a.example", checks=(Check.HTTP,), families=(4,))
+    assert month_mb(page) == 6146
+
+
+def test_records_follow_families_and_period() -> None:
+    """A record a check, family and round."""
+    both = Target(id="a", role=Role.NEUTRAL, host="a.example", checks=(Check.ICMP, Check.TCP))
+    line = Line("fixed-1", LineKind.FIXED, "eth0", families=(4, 6))
+    assert estimate(Config(), [both], [line])["fixed-1"].records_per_day == 4 * 2880
+    minutely = load_config("[schedule]\nperiod_s = 60", name="f.toml")
+    assert estimate(minutely, [both], [line])["fixed-1"].records_per_day == 4 * 1440
+
+
+def test_the_gateway_costs_records_but_no_data() -> None:
+    """Its check never leaves the home."""
+    chosen = resolve_targets(QUIET, [TargetSet(target=())])[:1]
+    use = estimate(QUIET, chosen, [MOBILE])["mobile-1"]
+    assert (use.records_per_day, use.bytes_per_month) == (2880, 0)
+
+
+def test_a_line_not_yet_up_is_counted_as_ipv4() -> None:
+    """A modem that is still searching is estimated all the same."""
+    down = Line("mobile-1", LineKind.MOBILE, "wwan0")
+    use = estimate(QUIET, [one(Check.ICMP)], [down])["mobile-1"]
+    assert use.records_per_day == 2880
+
+
+def test_much_mobile_data_is_warned_of_and_fixed_data_is_not() -> None:
+    """150 MB a month is what a volunteer's SIM is asked for."""
+    page = [one(Check.TCP), Target(id="b", role=Role.NEUTRAL, host="b.a", checks=(Check.HTTP,))]
+    fixed = Line("fixed-1", LineKind.FIXED, "eth0", families=(4,))
+    (said,) = advice(QUIET, page, [MOBILE, fixed])
+    assert said.startswith("line mobile-1 would use up to 6,172 MB of mobile data a month")
+    assert not advice(QUIET, [one(Check.ICMP)], [MOBILE, fixed])
+
+
+def test_a_store_too_small_for_a_long_outage_is_warned_of() -> None:
+    """Ninety days without a server is what the store is for."""
+    config = load_config("[schedule]\nperiod_s=1\njitter_s=0\ntimeout_s=0.5", name="f.toml")
+    many = [
+        Target(id=f"t{n}", role=Role.NEUTRAL, host="a.a", checks=(Check.ICMP,)) for n in range(20)
+    ]
+    fixed = Line("fixed-1", LineKind.FIXED, "eth0", families=(4,))
+    (said,) = advice(config, many, [fixed])
+    assert said.startswith("the store would hold only 51 days of records")
