@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from linewatch_core.errors import LinewatchError
+from linewatch_core.errors import LinewatchError, first_error
 
 DEFAULT_STATE = Path("/var/lib/linewatch")
 
@@ -97,8 +97,8 @@ def _set_up_logs(*, verbose: bool) -> None:
 
 
 def _lines(options: argparse.Namespace) -> int:
-    from linewatch_agent.config_file import read_plan
     from linewatch_agent.lines import explain, explain_json, find_lines, machine_problems
+    from linewatch_agent.plan_file import read_plan
     from linewatch_agent.watcher import load_line_ids
 
     lines = find_lines(read_plan(options.config).config, load_line_ids(options.state))
@@ -111,9 +111,9 @@ def _lines(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from linewatch_agent.config_file import read_plan
     from linewatch_agent.lines import find_lines
     from linewatch_agent.plan.data_use import advice, estimate, megabytes
+    from linewatch_agent.plan_file import read_plan
     from linewatch_agent.watcher import load_line_ids
 
     plan = read_plan(options.config)
@@ -146,7 +146,7 @@ def _enrol(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from linewatch_agent import enrol
     from linewatch_agent.app import Agent
-    from linewatch_agent.config_file import read_plan
+    from linewatch_agent.plan_file import read_plan
     from linewatch_agent.snapshot import snapshot
 
     plan = read_plan(options.config)
@@ -157,12 +157,10 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         asyncio.run(measure())
-    except* LinewatchError as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        print(f"linewatch-agent: {error}", file=sys.stderr)
-        return 1
+    except BaseExceptionGroup as group:
+        if group.split(LinewatchError)[1] is not None:
+            raise
+        raise first_error(group) from None
     return 0
 
 

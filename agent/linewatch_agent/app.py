@@ -18,8 +18,8 @@ from nacl.signing import VerifyKey
 
 from linewatch_agent import clock, enrol
 from linewatch_agent.backend import AgentBackend
-from linewatch_agent.config_file import Plan
 from linewatch_agent.mqtt_client import parse_endpoint, tls_context
+from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.status import StatusServer
@@ -75,6 +75,7 @@ class Agent:
             boot=self.boot,
             now_ms=now_ms,
         )
+        identity.erase_first_seed()
         self.keys.rotate_if_due(boot=self.boot, now_ms=now_ms, seed=_random_seed)
         self.store = Store(
             open_database(state_dir),
@@ -92,7 +93,7 @@ class Agent:
             boot=self.boot,
             commit_s=plan.config.store.commit_s,
             commit_records=plan.config.store.commit_records,
-            safe_ms=lambda: self.sampler.safe_ms(),
+            safe_ms=self._safe_ms,
             listeners=Listeners(self._on_sealed, self._on_dropped, self._is_live),
         )
         self.timekeeper = Timekeeper(self.recorder.event)
@@ -117,8 +118,7 @@ class Agent:
             timekeeper=self.timekeeper,
             lines=lambda: self.watcher.lines,
             endpoints=[
-                parse_endpoint(text)
-                for text in plan.config.uplink.endpoints or identity.endpoints
+                parse_endpoint(text) for text in plan.config.uplink.endpoints or identity.endpoints
             ],
             bound=plan.config.uplink.bind == "lines",
             version=self.version,
@@ -208,12 +208,7 @@ class Agent:
         for one in sealed:
             self._on_sealed(one)
         if self.uplink.state.connected:
-            try:
-                async with asyncio.timeout(FAREWELL_S):
-                    while self.machine.backlog():
-                        await asyncio.sleep(0.1)
-            except TimeoutError:
-                log.info("agent_stopped_with_backlog", records=self.machine.backlog())
+            await self.uplink.drain(FAREWELL_S)
             await self.uplink.farewell()
 
     def _on_sample(self, sample: Sample) -> None:
@@ -224,10 +219,11 @@ class Agent:
             if sample.mono_ms - last_ms > 2000 * self.plan.config.schedule.period_s:
                 self.uplink.poke()
 
+    def _safe_ms(self) -> int:
+        return self.sampler.safe_ms()
+
     def _on_missed(self, from_ms: int, to_ms: int) -> None:
-        self.recorder.event(
-            Gap(clock.mono_ms(), GapReason.OVERRUN, self.boot, from_ms, to_ms)
-        )
+        self.recorder.event(Gap(clock.mono_ms(), GapReason.OVERRUN, self.boot, from_ms, to_ms))
 
     def _on_sealed(self, one: SealedRange) -> None:
         self.uplink.feed(Held(one.stream, one.first, one.last))

@@ -103,9 +103,7 @@ class AgentBackend:
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack durably."""
-        await self._writer.run(
-            lambda: self._store.save_ack(stream, ack, now_ms=clock.mono_ms())
-        )
+        await self._writer.run(lambda: self._store.save_ack(stream, ack, now_ms=clock.mono_ms()))
 
     def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
         """Take the time that the first ack of a connection carries."""

@@ -7,29 +7,14 @@ no privilege. Source: clock_gettime(2), adjtimex(2), docs/wire-format.md "Time".
 
 import ctypes
 import time
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from linewatch_core.ids import BootId, parse_boot_id
 from linewatch_core.records import Anchor, AnchorSource
+from linewatch_core.timex import KernelClock, Timex, interpret
 
-STA_UNSYNC = 0x0040
-TIME_ERROR = 5
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-
-
-class _Timex(ctypes.Structure):
-    """The head of struct timex; the rest is padding that the kernel fills."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 256),
-    )
 
 
 def boot_id() -> BootId:
@@ -47,21 +32,15 @@ def mono_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True, slots=True)
-class KernelClock:
-    """What the kernel says of UTC: whether it is synchronised, and its bound."""
-
-    synchronised: bool
-    error_ms: int
+def utc_now() -> datetime:
+    """Return what the wall clock says, right or years wrong; only for what people read or set."""
+    return datetime.now(UTC)
 
 
 def kernel_clock() -> KernelClock:
     """Ask the kernel how good its UTC is; unreadable (sandboxed) counts as unsynchronised."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    timex = _Timex()
-    state = libc.adjtimex(ctypes.byref(timex))
-    synchronised = state not in (-1, TIME_ERROR) and not timex.status & STA_UNSYNC
-    return KernelClock(synchronised, -(-timex.maxerror // 1000))
+    timex = Timex()
+    return interpret(ctypes.CDLL(None).adjtimex(ctypes.byref(timex)), timex)
 
 
 def ntp_anchor() -> Anchor | None:

@@ -20,7 +20,7 @@ from linewatch_agent.store.room import SealedRange, Thinned
 from linewatch_agent.store.store import Store, StoreCounts
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
-from linewatch_core.records import Body, Gap, GapReason, Sample, Stream
+from linewatch_core.records import Body, Gap, GapReason, Sample
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ class RecorderState:
     dropped: int = 0
     problem: str | None = None
     waiting: int = 0
-    counts: StoreCounts = field(default_factory=lambda: StoreCounts(dict.fromkeys(Stream, 0), 0, 0, 0))
+    counts: StoreCounts = field(default_factory=StoreCounts.of_nothing)
 
 
 @dataclass(slots=True)

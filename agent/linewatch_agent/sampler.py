@@ -170,6 +170,5 @@ class Sampler:
 
 
 async def _sleep_until(mono_ms: int) -> None:
-    """Sleep until CLOCK_BOOTTIME `mono_ms`; a suspended machine wakes late and goes on."""
-    while (left_ms := mono_ms - clock.mono_ms()) > 0:
-        await asyncio.sleep(left_ms / 1000)
+    """Sleep until CLOCK_BOOTTIME `mono_ms`; a machine that was suspended wakes late and goes on."""
+    await asyncio.sleep(max(0, mono_ms - clock.mono_ms()) / 1000)

@@ -82,6 +82,7 @@ def _store(agent: "Agent") -> dict[str, Any]:
         "epoch": agent.store.epoch,
         "committed": committed,
         "acked": {s.value: min(agent.machine.acked_count(s), committed[s]) for s in Stream},
+        "measured": agent.recorder.state.measured,
         "waiting": agent.recorder.state.waiting,
         "backlog": agent.machine.backlog(),
         "bytes": counts.bytes,
@@ -180,7 +181,7 @@ def _uplink_words(status: dict[str, Any]) -> str:
     if uplink["connected"]:
         over = f" over {uplink['line']}" if uplink["line"] else ""
         ack = uplink["last_ack_ago_s"]
-        heard = "waiting for the server's first word" if ack is None else f"server heard {ack} s ago"
+        heard = "the server is silent" if ack is None else f"server heard {ack} s ago"
         return f"connected{over} for {_duration(uplink['for_s'])}; {heard}"
     first = "" if status["enrolled"] else "not enrolled yet; "
     problem = uplink["problem"] or "trying"

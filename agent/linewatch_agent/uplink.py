@@ -18,7 +18,7 @@ import structlog
 from nacl.signing import VerifyKey
 
 from linewatch_agent.mqtt_client import Endpoint, LineClient, MakeSocket, connect_problem
-from linewatch_core.errors import LinewatchError
+from linewatch_core.errors import LinewatchError, first_error
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
@@ -143,6 +143,7 @@ class Uplink:
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._poked = asyncio.Event()
         self._woken = asyncio.Event()
+        self._acked = asyncio.Event()
         self._worked: tuple[Endpoint, str | None] | None = None
         self._known_key: str | None = None
         self._client: LineClient | None = None
@@ -171,6 +172,16 @@ class Uplink:
                     break
             failures = 0 if good else failures + 1
             await self._pause(failures)
+
+    async def drain(self, patience_s: float) -> None:
+        """Wait until the server has everything, but no longer than `patience_s`."""
+        try:
+            async with asyncio.timeout(patience_s):
+                while self._machine.backlog():
+                    self._acked.clear()
+                    await self._acked.wait()
+        except TimeoutError:
+            log.info("uplink_ends_with_backlog", records=self._machine.backlog())
 
     async def farewell(self) -> None:
         """Say `stopped` on the present connection, if there is one."""
@@ -209,11 +220,11 @@ class Uplink:
         try:
             await self._session(way)
         except* _SessionOver as group:
-            self.state.problem = str(group.exceptions[0])
+            self.state.problem = str(first_error(group))
         except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
-            self.state.problem = connect_problem(_first(group))
+            self.state.problem = connect_problem(first_error(group))
         except* LinewatchError as group:
-            self.state.problem = str(_first(group))
+            self.state.problem = str(first_error(group))
         finally:
             self._client = None
             self._birth_s = None
@@ -280,6 +291,7 @@ class Uplink:
             self._backend.server_time(ack, birth_sent_s=self._birth_s)
             self._birth_s = None
         self.feed(AckReceived(ack))
+        self._acked.set()
 
     async def _tick(self) -> None:
         while True:
@@ -315,11 +327,3 @@ class Uplink:
             topics.segments(self._probe, stream), segment.data, qos=1, timeout=PUBLISH_BUDGET_S
         )
         self.feed(Published(stream, segment.first, segment.last))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first plain exception in a group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -80,9 +80,7 @@ class LineWatcher:
 
     def _compare(self, line: Line) -> None:
         codes = tuple(problem.code for problem in line.problems)
-        self._tell(
-            line.id, line.kind, usable=line.usable, families=line.families, problems=codes
-        )
+        self._tell(line.id, line.kind, usable=line.usable, families=line.families, problems=codes)
 
     def _tell(
         self,

@@ -8,14 +8,14 @@ docs/decisions/0004-enrolment-over-mqtt.md.
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from linewatch_core.errors import LimitError, MalformedError
 from linewatch_core.ids import ProbeId, parse_probe_id
 
-TOKEN_FORMAT = "linewatch-token-1"
+TOKEN_FORMAT: Final = "linewatch-token-1"
 TOKEN_BYTES_MAX = 32_768
 REQUEST_BYTES_MAX = 8_192
 KEY_BYTES = 32

@@ -10,6 +10,13 @@ class LinewatchError(Exception):
     """The base of all errors that Linewatch raises on purpose."""
 
 
+def first_error(error: BaseException) -> BaseException:
+    """Return the first plain exception in a group, or the exception itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class MalformedError(LinewatchError):
     """Bytes or text do not have the form that docs/wire-format.md gives."""
 

@@ -28,6 +28,7 @@ from linewatch_server.archive_writer import ArchiveWriter
 from linewatch_server.index.writer import Index
 from linewatch_server.model.entries import (
     ArchiveEntry,
+    Enrolment,
     EntryKind,
     Keys,
     Location,
@@ -90,12 +91,17 @@ class Ingest:
     """Stores messages and keeps the acks. Not safe for concurrent use."""
 
     def __init__(
-        self, archive: ArchiveWriter, index: Index, *, is_live: Callable[[str], bool]
+        self, archive: ArchiveWriter, index: Index, *, root_key: Callable[[ProbeId], bytes | None]
     ) -> None:
-        """Take an open archive and an index that has caught up with it."""
+        """Take an open archive and an index that has caught up with it.
+
+        Args:
+            root_key: the first signing key of a probe that is enrolled and not
+                revoked; None for any other.
+        """
         self._archive = archive
         self._index = index
-        self._is_live = is_live
+        self._root_key = root_key
         self._books: dict[ProbeId, AckBook] = defaultdict(AckBook)
         self.counts = IngestCounts()
 
@@ -144,8 +150,12 @@ class Ingest:
             probe = parse_probe_id(address.client)
         except MalformedError as error:
             raise _RefusedError(Refusal.NOT_OURS, str(error)) from None
-        if not self._is_live(probe):
+        root = self._root_key(probe)
+        if root is None:
             raise _RefusedError(Refusal.NOT_LIVE, probe)
+        if self._index.newest_key_id(probe) is None:
+            enrolment = Enrolment(probe, root).encode()
+            self._store([(EntryKind.ENROLMENT, enrolment, message.arrival_ms)])
         match address.leaf.split("/"):
             case ["status"]:
                 batch.births.append((probe, message.payload))
@@ -190,9 +200,7 @@ class Ingest:
                 self.counts.quarantined += 1
                 log.warning("segment_quarantined", probe=probe, reason=judgement.reason)
                 refused = Quarantined(probe, judgement.reason, message.payload)
-                batch.entries.append(
-                    (EntryKind.QUARANTINE, refused.encode(), message.arrival_ms)
-                )
+                batch.entries.append((EntryKind.QUARANTINE, refused.encode(), message.arrival_ms))
         batch.kept[chain].add(header.first_seq, header.last_seq)
         batch.events.append(
             (

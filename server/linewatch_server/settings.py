@@ -50,6 +50,11 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     mqtts_port: Port = 8883
     wss_port: PortOrNone = 8443
 
+    def __post_init__(self) -> None:
+        """Refuse what Mosquitto would refuse less clearly."""
+        if self.mqtts_port == self.wss_port:
+            raise ValueError("mqtts_port and wss_port must differ")
+
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The pages for people."""
@@ -58,12 +63,23 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     port: Port = 8080
 
 
+class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How far this machine's clock may be wrong.
+
+    Attributes:
+        error_ms: a bound that the operator vouches for; None: what the kernel says.
+    """
+
+    error_ms: Annotated[int, msgspec.Meta(ge=0, le=86_400_000)] | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of server.toml."""
 
     public: PublicSettings
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
+    clock: ClockSettings = ClockSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +172,8 @@ def _in_words(message: str) -> str:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all, and durable."""
-    new = path.with_name(path.name + ".new")
+    # Another process may be writing the same file.
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -162,8 +162,9 @@ class Pinger:
             self._take_reply(packet, ancillary, source[0])
 
     def _take_reply(self, packet: bytes, ancillary: Ancillary, source: str) -> None:
-        now_ns = self._clock.monotonic_ns()
+        # In this order: an interruption between the two can't make the age exceed what elapsed.
         age_ns = _age_ns(ancillary, self._clock.realtime_ns())
+        now_ns = self._clock.monotonic_ns()
         echo = parse_echo_reply(self._family, packet)
         waiting = self._match(echo) if echo is not None else None
         if waiting is None:

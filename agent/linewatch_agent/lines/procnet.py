@@ -23,7 +23,7 @@ def parse_route(text: str) -> list[DefaultRoute]:
     found = []
     for line in text.splitlines():
         columns = line.split()
-        if len(columns) < 8:
+        if len(columns) < 11:
             continue
         device, destination, gateway, flags, _, _, metric, mask = columns[:8]
         try:

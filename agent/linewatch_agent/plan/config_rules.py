@@ -76,9 +76,13 @@ def _fault(source: Source, path: Path, wanted: str) -> Fault:
     return Fault(path, f"expected {wanted}, found {source.found(path)}")
 
 
-def _repeated_at(values: Sequence[str]) -> list[int]:
-    """Return the positions of values that stood there before."""
-    return [position for position, value in enumerate(values) if value in values[:position]]
+def _repeated_at(values: Sequence[str]) -> Iterator[int]:
+    """Yield the positions of values that stood there before."""
+    seen: set[str] = set()
+    for position, value in enumerate(values):
+        if value in seen:
+            yield position
+        seen.add(value)
 
 
 def _is_endpoint(text: str) -> bool:

@@ -77,6 +77,7 @@ class UplinkConfig(Section, frozen=True):
     endpoints: tuple[str, ...] = ()
     presence: bool = True
     keepalive_s: Annotated[int, Meta(ge=10, le=1200)] = 60
+    retry_max_s: Annotated[float, Meta(ge=2, le=3600)] = 300.0
 
 
 class Config(Section, frozen=True):

@@ -1,14 +1,18 @@
-"""The open block of one stream: its key in RAM, its records, and the segment it becomes.
+"""The open block of one stream: its key in RAM, its records, and the segments they become.
 
 No SQL here. The key is never written; its wraps are, beside the first frame.
+Records are cut so that each frame and each segment stays within the format's
+limits, however large a hostile answer was.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from linewatch_core.records import Record
-from linewatch_core.segment.chain import ChainHead
+from linewatch_core.segment.chain import ChainHead, head_after
 from linewatch_core.segment.codec import mono_range_ms
 from linewatch_core.segment.sealing import (
     BlockSealer,
@@ -17,8 +21,17 @@ from linewatch_core.segment.sealing import (
     RecipientKey,
     new_block_key,
 )
-from linewatch_core.segment.segment import build_segment
+from linewatch_core.segment.segment import SEGMENT_BYTES_MAX, build_segment, parse_segment
 from linewatch_core.segment.signing import KEY_BYTES, SigningKey
+
+PLAIN_BYTES_MAX = 48 * 1024
+"""Records whose plain msgpack is within this surely fit one segment (compressed or not)."""
+FRAMES_BYTES_MAX = SEGMENT_BYTES_MAX - 4 * 1024
+"""What the frames of one segment may take: the rest is for its header and 16 boxes."""
+FRAME_HEAD_BYTES = 28
+"""A frame's own numbers in a body, at most."""
+RECORDS_MAX = 2048
+"""Records of one frame; a reader stops at twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,7 @@ class OpenBlock:
     """Records since the last segment; they stay in RAM until the block closes."""
 
     context: FrameContext
+    recipients: Sequence[RecipientKey]
     began_ms: int
     sealer: BlockSealer
     records: list[Record] = field(default_factory=list)
@@ -47,34 +61,74 @@ class OpenBlock:
         """Open a block under a fresh key."""
         ephemerals = [secrets.token_bytes(KEY_BYTES) for _ in recipients]
         key = new_block_key(secrets.token_bytes(KEY_BYTES), recipients, ephemerals)
-        return cls(context, now_ms, BlockSealer(key, context))
+        return cls(context, recipients, now_ms, BlockSealer(key, context))
 
-    def seal_frame(self, records: Sequence[Record]) -> SealedFrame:
-        """Return the frame that holds `records`; call `accept` once it is committed."""
-        return SealedFrame(self.sealer.seal(records), *mono_range_ms(records))
+    def seal_frames(self, records: Sequence[Record]) -> list[SealedFrame]:
+        """Return the frames that hold `records`; call `accept` once they are committed.
 
-    def accept(self, records: Sequence[Record], sealed: SealedFrame) -> None:
+        Raises:
+            ValueError: one record alone is above the limit of a segment (a caller's bug:
+                checks bound what they keep of an answer).
+        """
+        return [self._seal(part) for part in _parts(records)]
+
+    def accept(self, records: Sequence[Record], sealed: Sequence[SealedFrame]) -> None:
         """Take committed records into the block."""
         self.records.extend(records)
-        self.frame_bytes += len(sealed.frame.ciphertext)
+        self.frame_bytes += sum(len(one.frame.ciphertext) for one in sealed)
 
-    def close(self, head: ChainHead, key: SigningKey) -> bytes:
-        """Return the segment of all the block's records, as one frame."""
-        return segment_of_frames(
-            self.context, self.sealer.wraps, [self.seal_frame(self.records)], head=head, key=key
-        )
+    def close(self, head: ChainHead, key: SigningKey) -> list[bytes]:
+        """Return the segments of all the block's records: one, unless the records are huge.
+
+        Each has a block key of its own, so that opening one to somebody opens no other.
+        """
+        segments = []
+        block = self
+        for part in _parts(self.records):
+            if segments:
+                block = OpenBlock.begin(self.context, self.recipients, now_ms=self.began_ms)
+            segments.append(
+                _segment(self.context, block.sealer.wraps, [block._seal(part)], head, key)
+            )
+            head = head_after(parse_segment(segments[-1]).header)
+        return segments
+
+    def _seal(self, records: Sequence[Record]) -> SealedFrame:
+        frame = self.sealer.seal(records)
+        if len(frame.ciphertext) + FRAME_HEAD_BYTES > FRAMES_BYTES_MAX:
+            raise ValueError(
+                f"cannot store record {records[0].seq}: sealed it is {len(frame.ciphertext)} bytes"
+            )
+        return SealedFrame(frame, *mono_range_ms(records))
 
 
-def segment_of_frames(
+def segments_of_journal(
     context: FrameContext,
     wraps: bytes,
     frames: Sequence[SealedFrame],
     *,
     head: ChainHead,
     key: SigningKey,
+) -> list[bytes]:
+    """Return the segments of the frames that a power cut left, as they are.
+
+    Raises:
+        MalformedError, ValueError: the frames or wraps are not what was written.
+    """
+    segments = []
+    for part in _within(frames):
+        segments.append(_segment(context, wraps, part, head, key))
+        head = head_after(parse_segment(segments[-1]).header)
+    return segments
+
+
+def _segment(
+    context: FrameContext,
+    wraps: bytes,
+    frames: Sequence[SealedFrame],
+    head: ChainHead,
+    key: SigningKey,
 ) -> bytes:
-    """Return the signed segment of these frames: a closed block's one, or those of a journal
-    that a power cut left."""
     return build_segment(
         context,
         wraps,
@@ -84,3 +138,31 @@ def segment_of_frames(
         mono_last_ms=max(sealed.mono_last_ms for sealed in frames),
         key=key,
     )
+
+
+def _parts(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Cut records into runs that each fit one frame and one segment."""
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        more = len(msgspec.msgpack.encode(record))
+        if part and (size + more > PLAIN_BYTES_MAX or len(part) >= RECORDS_MAX):
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += more
+    yield part
+
+
+def _within(frames: Sequence[SealedFrame]) -> Iterator[list[SealedFrame]]:
+    """Cut a journal's frames into runs that each fit one segment."""
+    part: list[SealedFrame] = []
+    size = 0
+    for sealed in frames:
+        more = len(sealed.frame.ciphertext) + FRAME_HEAD_BYTES
+        if part and size + more > FRAMES_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(sealed)
+        size += more
+    yield part

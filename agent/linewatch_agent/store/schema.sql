@@ -4,7 +4,8 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row a stream: where its numbers and its chain stand, and what the server has.
+-- One row a stream: where its chain of segments ends, and what the server has.
+-- The journal's frames go on from next_seq.
 CREATE TABLE stream (
     stream        TEXT PRIMARY KEY,
     next_seq      INTEGER NOT NULL,

@@ -67,6 +67,11 @@ class StoreCounts:
     segments: int
     thinned: int
 
+    @classmethod
+    def of_nothing(cls) -> "StoreCounts":
+        """Return the counts before anything is known."""
+        return cls(dict.fromkeys(Stream, 0), 0, 0, 0)
+
 
 class _LastWord(msgspec.Struct, frozen=True):
     """Up to where this probe is known to have kept everything."""

@@ -43,8 +43,14 @@ async def ping_all(
 
 
 async def stalled_loop(stall_s: float) -> dict[str, Any]:
-    """Ping while the event loop is blocked: for longer than the round trip."""
+    """Ping while the event loop is blocked for longer than the timeout.
+
+    The first ping only wakes the kernel's timestamping, which starts a moment
+    after a first socket asked for it (net_enable_timestamp defers to a worker).
+    """
     pinger = Pinger("lo", 4, clock=Clock())
+    await pinger.ping("127.0.0.1", timeout_s=5)
+    await asyncio.sleep(0.05)
     running = asyncio.create_task(pinger.ping("127.0.0.1", timeout_s=stall_s / 2))
     await asyncio.sleep(0)
     time.sleep(stall_s)  # noqa: ASYNC251 (the point of the scene)

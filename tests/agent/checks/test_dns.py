@@ -1,6 +1,7 @@
 """The dns check on loopback: answers, codes, forged and broken replies."""
 
 import asyncio
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -26,7 +27,7 @@ from tests.agent.checks.servers import (
 NAME = "www.example.org"
 
 
-async def asked(script: Script, family: int = 4, **changes: object) -> Outcome:
+async def asked(script: Script, family: int = 4, **changes: Any) -> Outcome:
     """Return the outcome of asking a scripted resolver for NAME."""
     async with dns_server(script) as (port, _):
         return await run_once(Check.DNS, NAME, family, dns_port=port, **changes)

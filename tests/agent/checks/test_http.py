@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def trusting(authority: Identity) -> ssl.SSLContext:
     return line_context(context)
 
 
-async def fetched(handler: Handler, path: str = "/", **changes: object) -> Outcome:
+async def fetched(handler: Handler, path: str = "/", **changes: Any) -> Outcome:
     """Return the outcome of fetching plain http from a handler."""
     async with stream_server(handler) as port:
         url = f"http://127.0.0.1:{port}{path}"
@@ -48,7 +49,7 @@ async def fetched(handler: Handler, path: str = "/", **changes: object) -> Outco
 
 
 async def fetched_tls(
-    server: ssl.SSLContext, client: ssl.SSLContext, *, name: str = NAME, **changes: object
+    server: ssl.SSLContext, client: ssl.SSLContext, *, name: str = NAME, **changes: Any
 ) -> Outcome:
     """Return the outcome of fetching https://`name` through the line's own DNS."""
     async with (
@@ -87,7 +88,6 @@ async def test_a_slow_server_shows_in_its_own_phase() -> None:
     phases = dict(zip(HTTP_TIMINGS, outcome.timings_us, strict=True))
     assert phases["first_byte"] >= 50_000
     assert phases["body"] >= 90_000
-    assert phases["body"] > phases["first_byte"] > phases["tcp"]
 
 
 async def test_the_body_is_read_up_to_its_limit() -> None:

@@ -1,0 +1,93 @@
+"""The live table of the demo: what the probe measures, keeps, and what the server has."""
+
+from collections import defaultdict
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+_RESULTS_SHOWN = 8
+_GLYPHS_NOTE = "newest last; ms, or what failed"
+
+
+class History:
+    """The last results of each line, target and check, newest last."""
+
+    def __init__(self) -> None:
+        self._results: dict[tuple[str, str, str, int], list[tuple[int, str, bool]]] = defaultdict(
+            list
+        )
+
+    def take(self, status: dict[str, Any]) -> None:
+        """Add what a status shows that is new."""
+        for sample in status["samples"]:
+            key = (sample["line"], sample["target"], sample["check"], sample["family"])
+            at_ms = status["mono_ms"] - sample["ago_ms"]
+            results = self._results[key]
+            if not results or results[-1][0] != at_ms:
+                results.append((at_ms, _short(sample), sample["failure"] is None))
+                del results[:-_RESULTS_SHOWN]
+
+    def rows(self) -> list[tuple[str, str, Text]]:
+        """Return a row for each line, target and check: line, what is checked, its results."""
+        rows = []
+        for (line, target, check, family), results in sorted(self._results.items()):
+            text = Text()
+            for _, shown, good in results:
+                text.append(f"{shown:>7} ", style="green" if good else "red")
+            rows.append((line, f"{target} {check}{family}", text))
+        return rows
+
+
+def render(
+    history: History, status: dict[str, Any] | None, stored: int | None, *, page: str, phase: str
+) -> Group:
+    """Return the whole picture for the terminal.
+
+    Args:
+        stored: records that the server says it has; None while it does not answer.
+        page: the coordinator page's address.
+        phase: one sentence on what is going on.
+    """
+    table = Table(title=phase, caption=f"The coordinator page: {page}", expand=False)
+    table.add_column("line")
+    table.add_column("target, check, IP version")
+    table.add_column(f"last results ({_GLYPHS_NOTE})", no_wrap=True)
+    for line, what, results in history.rows():
+        table.add_row(line, what, results)
+    return Group(table, _ledger(status, stored))
+
+
+def _ledger(status: dict[str, Any] | None, stored: int | None) -> Text:
+    if status is None:
+        return Text("The probe is starting.")
+    store, uplink = status["store"], status["uplink"]
+    committed, acked = sum(store["committed"].values()), sum(store["acked"].values())
+    link = "connected" if uplink["connected"] else (uplink["problem"] or "connecting")
+    at_server = "not answering" if stored is None else f"{stored}"
+    return Text(
+        f"records stored on the probe {committed}   acknowledged by the server {acked}   "
+        f"stored at the server {at_server}\nuplink: {link}"
+    )
+
+
+def _short(sample: dict[str, Any]) -> str:
+    if sample["failure"] is not None:
+        return _FAILURES.get(sample["failure"], sample["failure"][:7])
+    if sample["rtt_us"] is None:
+        return "ok"
+    return f"{sample['rtt_us'] / 1000:.2f}"
+
+
+_FAILURES = {
+    "generic_timeout_error": "timeout",
+    "host_unreachable": "nohost",
+    "network_unreachable": "nonet",
+    "connection_refused": "refused",
+    "connection_reset": "reset",
+    "dns_nxdomain_error": "nxdomn",
+    "dns_server_failure": "srvfail",
+    "permission_denied": "noperm",
+}
+"""OONI's names cut to what a column holds; the page shows them whole."""

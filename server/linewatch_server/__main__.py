@@ -1,0 +1,259 @@
+"""The command `linewatch-server`: init, run, enrol, revoke, fleet, samples, rebuild, audit.
+
+Every error that a person can cause is one line on standard error that says what
+to do, and exit code 1.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from linewatch_core.errors import LinewatchError, first_error
+
+DEFAULT_DIR = Path("/var/lib/linewatch-server")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    options = _parser().parse_args(arguments)
+    _set_up_logs()
+    try:
+        code: int = options.command(options)
+    except LinewatchError as error:
+        print(f"linewatch-server: {error}", file=sys.stderr)
+        return 1
+    except BaseExceptionGroup as group:
+        if group.split(LinewatchError)[1] is not None:
+            raise
+        print(f"linewatch-server: {first_error(group)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `| head` has seen enough.
+        sys.stderr.close()
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="linewatch-server", description="Keeps, shows and proves what the probes measured."
+    )
+    parser.add_argument("--version", action="version", version=version("linewatch"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    init = commands.add_parser("init", help="make a server's directory")
+    init.add_argument("directory", type=Path, metavar="DIR")
+    init.add_argument("--host", required=True, metavar="NAME", help="where probes find the server")
+    init.add_argument("--mqtts-port", type=int, default=8883, metavar="PORT")
+    init.add_argument("--wss-port", type=int, default=8443, metavar="PORT", help="0: none")
+    init.add_argument("--web-port", type=int, default=8080, metavar="PORT")
+    init.set_defaults(command=_init)
+
+    _command(commands, "run", "run broker, ingest and pages until stopped", _run)
+    _command(commands, "broker", "run only the broker, for settings that say external", _broker)
+
+    enrol = _command(commands, "enrol", "print a one-time token file for a new probe", _enrol)
+    enrol.add_argument("--label", default="probe", help="what you call it; stays on the server")
+    enrol.add_argument("--days", type=int, default=30, help="how long the token can be used")
+
+    revoke = _command(commands, "revoke", "stop believing a probe, and shut it out", _revoke)
+    revoke.add_argument("--probe", required=True, metavar="ID")
+
+    _command(commands, "fleet", "list the probes and what is stored of them", _fleet)
+
+    samples = _command(commands, "samples", "print samples of a probe", _samples)
+    samples.add_argument("--probe", required=True, metavar="ID")
+    samples.add_argument("--line", metavar="L", help="default: all lines")
+    samples.add_argument("--from", dest="begin", required=True, metavar="TIME", help="ISO 8601")
+    samples.add_argument("--to", dest="end", required=True, metavar="TIME", help="ISO 8601")
+    form = samples.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="as CSV (the default)")
+    form.add_argument("--json", action="store_true", help="as JSON")
+
+    _command(commands, "rebuild", "make the index anew from the archive", _rebuild)
+
+    audit = _command(commands, "audit", "open everything stored of a probe and count it", _audit)
+    audit.add_argument("--probe", required=True, metavar="ID")
+    audit.add_argument("--json", action="store_true", help="as JSON")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    help_text: str,
+    command: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """Add a command on a server's directory."""
+    parser = commands.add_parser(name, help=help_text)
+    parser.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help=f"the server's directory; default: this one if it is one, else {DEFAULT_DIR}",
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    given: Path | None = options.directory
+    if given is not None:
+        return given
+    return Path() if Path("server.toml").exists() else DEFAULT_DIR
+
+
+def _set_up_logs() -> None:
+    """Log to standard error, in logfmt: the journal adds the time."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _init(options: argparse.Namespace) -> int:
+    from linewatch_server.init import init
+
+    layout = init(
+        options.directory,
+        host=options.host,
+        mqtts_port=options.mqtts_port,
+        wss_port=options.wss_port,
+        web_port=options.web_port,
+    )
+    print(f"Made {layout.directory}. Next: linewatch-server run {layout.directory}")
+    print(f"{layout.recipient_key} opens all records: keep a copy of it elsewhere.")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from linewatch_server import app
+
+    asyncio.run(app.run(_directory(options)))
+    return 0
+
+
+def _broker(options: argparse.Namespace) -> int:
+    from linewatch_server import app
+
+    asyncio.run(app.run_broker(_directory(options)))
+    return 0
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    from linewatch_server.enrolment import enrol
+
+    token = enrol(
+        _directory(options), label=options.label, now=datetime.now(UTC), days=options.days
+    )
+    print(token, end="")
+    return 0
+
+
+def _revoke(options: argparse.Namespace) -> int:
+    from linewatch_core.ids import parse_probe_id
+    from linewatch_server.enrolment import revoke
+
+    probe, told = revoke(
+        _directory(options), probe=parse_probe_id(options.probe), now=datetime.now(UTC)
+    )
+    print(f"{probe.probe} ({probe.label}) is no longer believed.")
+    if not told:
+        print("No broker of ours is running: restart an external one to shut the probe out.")
+    return 0
+
+
+def _fleet(options: argparse.Namespace) -> int:
+    from linewatch_server.fleet_table import print_fleet
+
+    print_fleet(_directory(options))
+    return 0
+
+
+def _samples(options: argparse.Namespace) -> int:
+    from linewatch_core.ids import parse_probe_id
+    from linewatch_server.app import recipient_secrets
+    from linewatch_server.exports.samples import write_csv, write_json
+    from linewatch_server.index.queries import Queries
+    from linewatch_server.model.when import parse_utc_ms
+    from linewatch_server.settings import Layout, load_settings
+
+    directory = _directory(options)
+    load_settings(directory)
+    queries = Queries(directory, recipient_secrets=recipient_secrets(Layout(directory)))
+    rows = queries.samples(
+        parse_probe_id(options.probe),
+        options.line,
+        parse_utc_ms(options.begin),
+        parse_utc_ms(options.end),
+    )
+    (write_json if options.json else write_csv)(rows, sys.stdout)
+    return 0
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    from linewatch_server.app import recipient_secrets
+    from linewatch_server.rebuild import rebuild
+    from linewatch_server.settings import Layout, load_settings
+
+    directory = _directory(options)
+    load_settings(directory)
+    done = rebuild(directory, recipient_secrets=recipient_secrets(Layout(directory)))
+    told = ", ".join(f"{count} {outcome.value}" for outcome, count in sorted(done.items()))
+    print(f"The index of {directory} is made anew: {told or 'the archive is empty'}.")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from linewatch_core.ids import parse_probe_id
+    from linewatch_server.app import recipient_secrets
+    from linewatch_server.audit import audit
+    from linewatch_server.settings import Layout, load_settings
+
+    directory = _directory(options)
+    load_settings(directory)
+    found = audit(
+        directory,
+        parse_probe_id(options.probe),
+        recipient_secrets=recipient_secrets(Layout(directory)),
+    )
+    if options.json:
+        totals = {
+            "stored": found.stored,
+            "duplicates": found.duplicates,
+            "missing": found.missing,
+            "streams": found.streams,
+            "gaps": found.gaps,
+            "unverified": found.unverified,
+            "quarantined": found.quarantined,
+        }
+        print(msgspec.json.encode(totals).decode())
+    else:
+        print(f"records stored      {found.stored}")
+        print(f"stored again        {found.duplicates}")
+        print(f"missing             {found.missing}")
+        print(f"gaps told           {len(found.gaps)}")
+        print(f"unverified segments {found.unverified}")
+        print(f"quarantined         {found.quarantined}")
+    return 0 if not found.missing and not found.duplicates else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Exports: what is stored, as files that other programs read."""

@@ -1,0 +1,247 @@
+"""What pages, exports and alerts may ask of the index; answers are values of model/views.py.
+
+Reads only, each question on one consistent snapshot, and from any thread.
+Nothing is re-dated in place: every answer is placed in UTC as it is asked, so
+that an anchor which came yesterday narrows what was stored last month.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from sqlite3 import Connection
+
+from linewatch_core.errors import LimitError
+from linewatch_core.ids import ProbeId
+from linewatch_core.intervals import SeqSet
+from linewatch_core.records import ROLL_WINDOW_MS, LineKind
+from linewatch_core.timebase import Interval
+from linewatch_server.archive import Archive
+from linewatch_server.index import reads
+from linewatch_server.index.contents import tally_of_row
+from linewatch_server.index.database import INDEX_NAME, snapshot
+from linewatch_server.index.events import events_of, lines_of, placed_gaps
+from linewatch_server.index.opening import Opener
+from linewatch_server.index.reads import RawSegment
+from linewatch_server.index.samples import SampleReader
+from linewatch_server.model.clock import MonoRange, ProbeClock
+from linewatch_server.model.rollup import Tally, fuller, merge, rtt_stats
+from linewatch_server.model.strips import (
+    Counted,
+    PlacedGap,
+    Strips,
+    build_strips,
+    cell_bounds,
+    is_uncertain,
+)
+from linewatch_server.model.views import (
+    EventsView,
+    LineView,
+    ProbeView,
+    SampleRow,
+    StreamView,
+    TargetView,
+)
+
+FINE_CELL_MS = 2 * ROLL_WINDOW_MS
+"""Cells below this are counted from samples: a five-minute window would leave some empty."""
+FINE_SEGMENTS_MAX = 2_000
+"""How many segments one drawing may open: about four seconds on a small server."""
+
+
+class Queries:
+    """Answers questions on DIR's index; keeps nothing open between them."""
+
+    def __init__(self, directory: Path, *, recipient_secrets: Sequence[bytes] = ()) -> None:
+        """Take DIR and the keys to open samples with; without one, what needs samples is empty."""
+        self._path = directory / INDEX_NAME
+        self._samples = SampleReader(Archive(directory), Opener(recipient_secrets))
+
+    def fleet(self) -> tuple[ProbeView, ...]:
+        """Return every probe with what is stored of it and what is missing."""
+        with snapshot(self._path) as db:
+            return tuple(_probe_view(db, probe) for probe in reads.probes(db))
+
+    def clock(self, probe: ProbeId) -> ProbeClock:
+        """Return what places a probe's records in UTC."""
+        with snapshot(self._path) as db:
+            return reads.clock(db, probe)
+
+    def lines(self, probe: ProbeId) -> tuple[LineView, ...]:
+        """Return the lines of a probe as it last described them."""
+        with snapshot(self._path) as db:
+            return lines_of(db, probe)
+
+    def strips(
+        self, from_ms: int, to_ms: int, cell_ms: int, *, probe: ProbeId | None = None
+    ) -> Strips:
+        """Return one row a line, one cell a stretch of `cell_ms`, over [from_ms, to_ms) of UTC.
+
+        Cells of ten minutes or more are counted from the roll-ups; finer ones from
+        samples, opened now. All probes, unless one is named.
+
+        Raises:
+            LimitError: too many cells, or too many samples to open for cells this fine.
+            ValueError: the range is empty (a caller's bug).
+        """
+        bounds = cell_bounds(from_ms, to_ms, cell_ms)
+        fine = cell_ms < FINE_CELL_MS
+        lines: list[tuple[ProbeId, str, LineKind | None]] = []
+        counted: list[Counted] = []
+        gaps: list[PlacedGap] = []
+        opened = 0
+        with snapshot(self._path) as db:
+            for one in reads.probes(db) if probe is None else [probe]:
+                clock = reads.clock(db, one)
+                lines += [(one, view.line, view.kind) for view in lines_of(db, one, clock=clock)]
+                gaps += placed_gaps(db, one, clock)
+                for reach in clock.ranges(from_ms, to_ms - 1):
+                    if not fine:
+                        counted += _counted_windows(db, one, clock, reach)
+                        continue
+                    segments = reads.raw_segments(db, one, reach)
+                    opened += len(segments)
+                    _check_opened(opened)
+                    counted += self._counted_samples(one, clock, reach, segments)
+        return build_strips(lines, counted, gaps, bounds=bounds, cell_ms=cell_ms, from_raw=fine)
+
+    def targets(
+        self, probe: ProbeId, line: str, from_ms: int, to_ms: int
+    ) -> tuple[TargetView, ...]:
+        """Return what each check of each target gave on a line in [from_ms, to_ms) of UTC.
+
+        Whole five-minute windows count, by the middle of where they are placed;
+        for each, the fuller of the raw samples and the probe's own roll records.
+        """
+        parts: defaultdict[tuple[str, str], list[Tally]] = defaultdict(list)
+        uncertain: Counter[tuple[str, str]] = Counter()
+        with snapshot(self._path) as db:
+            clock, roles = reads.clock(db, probe), reads.roles(db, probe)
+            for reach in clock.ranges(from_ms, to_ms - 1):
+                for (window, *key), found in _series(db, probe, line, reach):
+                    at = _window_at(clock, reach, window)
+                    if at.middle_ms is None or not from_ms <= at.middle_ms < to_ms:
+                        continue
+                    parts[key[0], key[1]].append(found)
+                    uncertain[key[0], key[1]] += is_uncertain(at, ROLL_WINDOW_MS)
+        views = []
+        for (target, check), tallies in sorted(parts.items()):
+            whole = merge(tallies)
+            views.append(
+                TargetView(
+                    target=target,
+                    role=roles.get(target),
+                    check=check,
+                    sent=whole.sent,
+                    answered=whole.answered,
+                    failures=tuple(sorted(whole.failures, key=lambda f: (-f[1], f[0]))),
+                    rtt=rtt_stats([whole]),
+                    uncertain=uncertain[target, check] > 0,
+                )
+            )
+        return tuple(views)
+
+    def events(self, from_ms: int, to_ms: int, *, probe: ProbeId | None = None) -> EventsView:
+        """Return the transitions, gaps and line changes that can lie in [from_ms, to_ms] of UTC.
+
+        All probes, unless one is named. What nothing bounds on a side can lie
+        anywhere on it; such events come too, those without any bound last.
+        """
+        with snapshot(self._path) as db:
+            chosen = reads.probes(db) if probe is None else [probe]
+            return events_of(db, chosen, from_ms, to_ms)
+
+    def samples(
+        self, probe: ProbeId, line: str | None, from_ms: int, to_ms: int
+    ) -> Iterator[SampleRow]:
+        """Yield the samples that can lie in [from_ms, to_ms] of UTC, in order of time.
+
+        All lines, unless one is named. Segments are opened one by one as the
+        caller reads on: memory does not grow with the range. Within a boot the
+        order is that of its clock; boots follow each other.
+
+        Raises:
+            ArchiveDamagedError: the archive does not read.
+        """
+        with snapshot(self._path) as db:
+            clock = reads.clock(db, probe)
+            found = [
+                (reach, reads.raw_segments(db, probe, reach))
+                for reach in clock.ranges(from_ms, to_ms)
+            ]
+        for reach, segments in found:
+            for row in self._samples.rows(clock, probe, reach, segments):
+                if line is None or row.sample.line == line:
+                    yield row
+
+    def _counted_samples(
+        self, probe: ProbeId, clock: ProbeClock, reach: MonoRange, segments: Sequence[RawSegment]
+    ) -> Iterator[Counted]:
+        for row in self._samples.rows(clock, probe, reach, segments):
+            yield Counted(probe, row.sample.line, row.at, 1, int(row.sample.failure is None))
+
+
+def _check_opened(segments: int) -> None:
+    if segments > FINE_SEGMENTS_MAX:
+        raise LimitError(
+            f"cannot draw cells this fine: more than {FINE_SEGMENTS_MAX} segments to open; "
+            f"choose cells of {FINE_CELL_MS // 60_000} minutes or more, or a shorter range"
+        )
+
+
+def _probe_view(db: Connection, probe: ProbeId) -> ProbeView:
+    totals = reads.totals(db, probe)
+    streams = tuple(
+        StreamView(
+            epoch=epoch,
+            stream=stream,
+            ranges=tuple(held),
+            holes=_holes(held),
+            records=held.count(),
+            sealed=totals.get((epoch, stream, "sealed"), 0),
+            unreadable=totals.get((epoch, stream, "unreadable"), 0),
+        )
+        for (epoch, stream), held in reads.coverage(db, probe).items()
+    )
+    return ProbeView(
+        probe=probe,
+        enrolled_ms=reads.enrolled_ms(db, probe),
+        last_arrival_ms=reads.last_arrival_ms(db, probe),
+        streams=streams,
+        unverified=reads.count_unverified(db, probe),
+        quarantined=reads.count_quarantined(db, probe),
+    )
+
+
+def _holes(held: SeqSet) -> tuple[tuple[int, int], ...]:
+    return tuple(held.missing(1, held.last() or 0))
+
+
+def _windows(reach: MonoRange) -> tuple[int, int]:
+    """Return the windows of a range; one more below, since a slot precedes its check."""
+    return reach.first_ms // ROLL_WINDOW_MS - 1, reach.last_ms // ROLL_WINDOW_MS
+
+
+def _window_at(clock: ProbeClock, reach: MonoRange, window: int) -> Interval:
+    middle_ms = window * ROLL_WINDOW_MS + ROLL_WINDOW_MS // 2
+    return clock.place(reach.epoch, reach.boot, middle_ms)
+
+
+def _counted_windows(
+    db: Connection, probe: ProbeId, clock: ProbeClock, reach: MonoRange
+) -> Iterator[Counted]:
+    for window, line, sent, answered in reads.line_windows(
+        db, probe, reach, windows=_windows(reach)
+    ):
+        yield Counted(probe, line, _window_at(clock, reach, window), sent, answered)
+
+
+def _series(
+    db: Connection, probe: ProbeId, line: str, reach: MonoRange
+) -> Iterator[tuple[tuple[int, str, str], Tally]]:
+    """Yield the fuller tally of each window, target and check of a line."""
+    sources: defaultdict[tuple[int, str, str], dict[str, Tally]] = defaultdict(dict)
+    for row in reads.rollups(db, probe, line, reach, windows=_windows(reach)):
+        window, target, check, source, *_ = row
+        sources[window, target, check][source] = tally_of_row(row[4:])
+    for key, found in sources.items():
+        yield key, fuller(found.get("raw"), found.get("probe"))
