@@ -23,10 +23,10 @@ from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.status import StatusServer
-from linewatch_agent.store.database import lock_directory, open_database
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.room import SealedRange
-from linewatch_agent.store.store import Owner, Store, StoreLimits
+from linewatch_agent.store.opening import lock_directory
+from linewatch_agent.store.store import Owner, StoreLimits, open_store
+from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
 from linewatch_agent.uplink import Uplink
@@ -77,8 +77,8 @@ class Agent:
         )
         identity.erase_first_seed()
         self.keys.rotate_if_due(boot=self.boot, now_ms=now_ms, seed=_random_seed)
-        self.store = Store(
-            open_database(state_dir),
+        self.store = open_store(
+            state_dir,
             owner=Owner(identity.probe, self.boot, tuple(map(RecipientKey, identity.recipients))),
             new_epoch=Epoch(secrets.token_hex(EPOCH_RANDOM_BYTES)),
             keys=self.keys,
@@ -168,6 +168,7 @@ class Agent:
             await self._keep_everything()
             await _end(serving)
         self.writer.close()
+        self.store.close()
 
     def _machine(self) -> Uploader:
         machine = Uploader(epoch=self.store.epoch)

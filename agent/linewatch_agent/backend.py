@@ -17,7 +17,6 @@ from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
 from linewatch_agent.uplink import LoadedSegment, Way
 from linewatch_core.records import Stream
-from linewatch_core.segment.keychain import encode_certificates
 from linewatch_core.sync.messages import Ack, Status, StreamAck
 from linewatch_core.sync.uploader import Uploader
 
@@ -90,8 +89,7 @@ class AgentBackend:
 
     def key_messages(self, known_key: str | None) -> list[bytes]:
         """Return the messages with the signing keys that the server may lack."""
-        certificates = self._keys.certificates_after(known_key)
-        return [encode_certificates(certificates)] if certificates else []
+        return self._keys.messages_after(known_key)
 
     async def load(self, stream: Stream, seq: int) -> LoadedSegment | None:
         """Return the segment that holds `seq`, or None."""

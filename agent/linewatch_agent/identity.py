@@ -101,7 +101,7 @@ def load_identity(state: Path) -> Identity:
         ) from None
     except OSError as error:
         raise EnrolmentError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, MalformedError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, MalformedError) as error:
         raise EnrolmentError(
             f"cannot use {path}: it is damaged; remove {folder} and enrol with a new token"
         ) from error

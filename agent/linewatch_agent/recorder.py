@@ -16,14 +16,17 @@ import structlog
 from linewatch_agent import clock
 from linewatch_agent.plan.rollup import RollUp
 from linewatch_agent.store.database import StoreFullError
-from linewatch_agent.store.room import SealedRange, Thinned
+from linewatch_agent.store.room import Thinned
 from linewatch_agent.store.store import Store, StoreCounts
+from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
 from linewatch_core.records import Body, Gap, GapReason, Sample
 
 log = structlog.get_logger()
 
+COMMIT_SHARE = 0.9
+"""A commit begins at this share of `commit_s`, so that it has ended before that."""
 WAITING_MAX = 20_000
 """Records kept in memory while the disk refuses: some hours of default load, under 8 MB."""
 RETRY_S = 5.0
@@ -34,11 +37,11 @@ SEAL_EVERY_S = 5.0
 class RecorderState:
     """What `status` and the demo read."""
 
+    counts: StoreCounts
     measured: int = 0
     dropped: int = 0
     problem: str | None = None
     waiting: int = 0
-    counts: StoreCounts = field(default_factory=StoreCounts.of_nothing)
 
 
 @dataclass(slots=True)
@@ -67,7 +70,7 @@ class Recorder:
         self._store = store
         self._writer = writer
         self._boot = boot
-        self._commit_s = commit_s
+        self._commit_s = commit_s * COMMIT_SHARE
         self._commit_records = commit_records
         self._safe_ms = safe_ms
         self._listeners = listeners
@@ -77,7 +80,7 @@ class Recorder:
         self._urgent = False
         self._wake = asyncio.Event()
         self._lost: tuple[int, int] | None = None
-        self.state = RecorderState()
+        self.state = RecorderState(store.counts())
 
     def sample(self, sample: Sample) -> None:
         """Take one sample; it is on the disk within `commit_s`."""
@@ -170,15 +173,14 @@ class Recorder:
             sealed = await self._writer.run(
                 lambda: self._store.seal_due(now_ms=clock.mono_ms(), live=live)
             )
+            for one in sealed:
+                self._listeners.sealed(one)
             if sealed:
                 short = await self._writer.run(self._store.room_is_short)
                 if short:
                     await self._make_room()
         except StoreFullError as error:
             await self._refused(error)
-            return
-        for one in sealed:
-            self._listeners.sealed(one)
 
     async def _make_room(self) -> bool:
         thinned = await self._writer.run(lambda: self._store.make_room(clock.mono_ms()))
@@ -190,8 +192,6 @@ class Recorder:
     def _tell_thinned(self, thinned: Thinned) -> None:
         for one in thinned.dropped:
             self._listeners.dropped(one)
-        for gap in thinned.gaps:
-            self.event(gap)
         log.warning("store_thinned", segments=len(thinned.dropped), lost=len(thinned.gaps))
 
     async def _refused(self, error: StoreFullError) -> None:

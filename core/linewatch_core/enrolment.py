@@ -22,6 +22,9 @@ KEY_BYTES = 32
 
 _TOKEN_ID = re.compile(r"t-[a-z2-7]{16}")
 
+_NOT_DECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bad bytes; for bad UTF-8 inside a string, not an error of its own."""
+
 Key = Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 
 
@@ -86,7 +89,7 @@ def decode_token(text: str) -> Token:
         raise MalformedError("not an enrolment token: it does not say " + TOKEN_FORMAT)
     try:
         token = msgspec.toml.decode(text, type=Token)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NOT_DECODABLE as error:
         raise MalformedError(
             f"the enrolment token is damaged ({error}): copy the file again"
         ) from error
@@ -122,7 +125,7 @@ def decode_request(data: bytes) -> EnrolRequest:
         raise LimitError(f"request of {len(data)} bytes (at most {REQUEST_BYTES_MAX})")
     try:
         return msgspec.json.decode(data, type=EnrolRequest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NOT_DECODABLE as error:
         raise MalformedError("not an enrolment request") from error
 
 
@@ -130,7 +133,7 @@ def decode_reply(data: bytes) -> EnrolReply:
     """Return the reply that bytes hold, or raise MalformedError."""
     try:
         return msgspec.json.decode(data, type=EnrolReply)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _NOT_DECODABLE as error:
         raise MalformedError("not a reply to an enrolment request") from error
 
 

@@ -187,7 +187,7 @@ def _fleet(options: argparse.Namespace) -> int:
 
 def _samples(options: argparse.Namespace) -> int:
     from linewatch_core.ids import parse_probe_id
-    from linewatch_server.app import recipient_secrets
+    from linewatch_server.keys import recipient_secrets
     from linewatch_server.exports.samples import write_csv, write_json
     from linewatch_server.index.queries import Queries
     from linewatch_server.model.when import parse_utc_ms
@@ -207,7 +207,7 @@ def _samples(options: argparse.Namespace) -> int:
 
 
 def _rebuild(options: argparse.Namespace) -> int:
-    from linewatch_server.app import recipient_secrets
+    from linewatch_server.keys import recipient_secrets
     from linewatch_server.rebuild import rebuild
     from linewatch_server.settings import Layout, load_settings
 
@@ -223,7 +223,7 @@ def _audit(options: argparse.Namespace) -> int:
     import msgspec
 
     from linewatch_core.ids import parse_probe_id
-    from linewatch_server.app import recipient_secrets
+    from linewatch_server.keys import recipient_secrets
     from linewatch_server.audit import audit
     from linewatch_server.settings import Layout, load_settings
 

@@ -26,7 +26,7 @@ from linewatch_server.clock import ServerClock
 from linewatch_server.collector import Collector
 from linewatch_server.index.queries import Queries
 from linewatch_server.ingest import Ingest
-from linewatch_server.keys import read_ack_seed, read_recipient_key
+from linewatch_server.keys import read_ack_seed, recipient_secrets
 from linewatch_server.rebuild import open_index
 from linewatch_server.registry import Registry
 from linewatch_server.settings import Layout, Settings, load_settings
@@ -47,6 +47,8 @@ async def run(directory: Path) -> None:
     if clock.error_ms() >= 1000:
         log.warning("clock_is_vague", error_ms=clock.error_ms(), remedy="turn on NTP here")
     secrets = recipient_secrets(layout)
+    if not secrets:
+        log.warning("no_recipient_key", consequence="records are stored but stay sealed here")
     with ArchiveWriter(directory) as archive:
         index, applied = open_index(directory, archive, recipient_secrets=secrets)
         if applied:
@@ -69,15 +71,6 @@ async def run_broker(directory: Path) -> None:
         await _stopped()
         keeping.cancel()
     await broker.stop()
-
-
-def recipient_secrets(layout: Layout) -> list[bytes]:
-    """Return the keys that open records, as far as they are kept on this machine."""
-    secret = read_recipient_key(layout)
-    if secret is None:
-        log.warning("no_recipient_key", consequence="records are stored but stay sealed here")
-        return []
-    return [secret]
 
 
 async def _run_parts(

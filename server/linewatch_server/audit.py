@@ -99,7 +99,7 @@ def audit(directory: Path, probe: ProbeId, *, recipient_secrets: Sequence[bytes]
         ArchiveDamagedError: the archive does not read.
     """
     archive, opener = Archive(directory), Opener(recipient_secrets)
-    keys = _keys_of(archive, probe).keys()
+    keys = _keys_of(archive, probe).trusted()
     counts: dict[tuple[Epoch, Stream], _Count] = {}
     gaps: list[Gap] = []
     unverified = quarantined = 0

@@ -46,12 +46,14 @@ class BrokerProcess:
     """Mosquitto for the server in one directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._layout = Layout(directory)
-        self._settings = load_settings(directory)
-        self._registry = Registry(self._layout.registry)
+        self.layout = Layout(directory)
+        self.settings = load_settings(directory)
+        self._registry = Registry(self.layout.registry)
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._last: deque[str] = deque(maxlen=20)
+        self.ready = asyncio.Event()
+        """Set while the broker takes connections, as far as is known."""
 
     @property
     def pid(self) -> int | None:
@@ -70,18 +72,19 @@ class BrokerProcess:
             revoked = self._registry.revoked_names()
             await self._start_once(program)
             if revoked == self._registry.revoked_names():
+                self.ready.set()
                 return
             await self.stop()  # somebody was revoked just now, and nobody saw us to tell
 
     async def _start_once(self, program: str) -> None:
         self._check_ports()
-        write_broker_files(self._layout, self._settings, self._registry)
+        write_broker_files(self.layout, self.settings, self._registry)
         _allow_open_files()
         self._last.clear()
         self._process = await asyncio.create_subprocess_exec(
             program,
             "-c",
-            str(configuration_path(self._layout).absolute()),
+            str(configuration_path(self.layout).absolute()),
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,
@@ -99,6 +102,7 @@ class BrokerProcess:
         if self._process is None or self._reader is None:
             raise RuntimeError("the broker was not started")
         code = await self._process.wait()
+        self.ready.clear()
         await self._reader
         return f"{self._complaint()} (exit code {code})"
 
@@ -125,6 +129,7 @@ class BrokerProcess:
 
     async def stop(self) -> None:
         """Stop the broker: SIGTERM, and SIGKILL after 5 s."""
+        self.ready.clear()
         process, self._process = self._process, None
         if process is None:
             return
@@ -154,21 +159,21 @@ class BrokerProcess:
     async def _stop_leftover(self) -> None:
         """End a broker that a killed server of the same directory left behind."""
         deadline = asyncio.get_running_loop().time() + STOP_S
-        while (pid := broker_pid(self._layout)) is not None:
+        while (pid := broker_pid(self.layout)) is not None:
             late = asyncio.get_running_loop().time() > deadline
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
             await asyncio.sleep(0.1)
 
     def _check_ports(self) -> None:
-        broker = self._settings.broker
+        broker = self.settings.broker
         ports = {"broker.mqtts_port": broker.mqtts_port, "broker.wss_port": broker.wss_port}
         for key, port in ports.items():
             if port:
-                check_port(broker.bind, port, key=key, settings=self._layout.settings)
+                check_port(broker.bind, port, key=key, settings=self.layout.settings)
 
     async def _until_ready(self, process: Process) -> None:
-        broker = self._settings.broker
+        broker = self.settings.broker
         host = broker.bind if broker.bind not in {"", "0.0.0.0", "::"} else "localhost"
         try:
             async with asyncio.timeout(START_S):
@@ -179,7 +184,7 @@ class BrokerProcess:
         except TimeoutError:
             raise SetupError(
                 f"cannot start the broker: it takes no connection on port {broker.mqtts_port}; "
-                f"see {self._layout.broker / 'log'}"
+                f"see {self.layout.broker / 'log'}"
             ) from None
         if self._reader is not None:
             await self._reader
@@ -193,7 +198,7 @@ class BrokerProcess:
     async def _read_log(self, process: Process) -> None:
         """Keep what the broker says: the last lines here, up to 2 MiB in two files."""
         assert process.stderr is not None
-        path = self._layout.broker / "log"
+        path = self.layout.broker / "log"
         async for raw in process.stderr:
             line = raw.decode("utf-8", "replace").rstrip()
             if any(quirk in line for quirk in _QUIRKS):

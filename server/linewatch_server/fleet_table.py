@@ -23,8 +23,11 @@ def print_fleet(directory: Path) -> None:
 
 def _table(registered: Iterable[Probe], views: dict[str, ProbeView]) -> Table:
     table = Table()
-    for name in ("probe", "label", "state", "last heard", "records", "missing", "quarantined"):
-        table.add_column(name, justify="right" if name in ("records", "missing") else "left")
+    table.add_column("probe", no_wrap=True)
+    for name in ("label", "state", "last heard"):
+        table.add_column(name)
+    for name in ("records", "missing", "refused"):
+        table.add_column(name, justify="right")
     for probe in registered:
         view = views.get(probe.probe)
         streams = view.streams if view else ()

@@ -25,6 +25,12 @@ def read_recipient_key(layout: Layout) -> bytes | None:
     return _read_key(layout.recipient_key) if layout.recipient_key.exists() else None
 
 
+def recipient_secrets(layout: Layout) -> list[bytes]:
+    """Return the keys that open records, as far as they are kept on this machine."""
+    secret = read_recipient_key(layout)
+    return [] if secret is None else [secret]
+
+
 def read_ack_seed(layout: Layout) -> bytes:
     """Return the seed of the key that signs acks."""
     return _read_key(layout.ack_seed)

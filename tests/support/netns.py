@@ -10,6 +10,7 @@ function and prints what it returns as JSON; `Netns.call` runs that inside.
 """
 
 import asyncio
+import ctypes
 import functools
 import importlib
 import json
@@ -27,7 +28,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
 """The uid and gid of nobody: what an unprivileged user inside a namespace runs as."""
-TOOLS = {"ip": "iproute2", "setpriv": "util-linux", "sysctl": "procps", "ping": "iputils-ping"}
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+TOOLS = {"ip": "iproute2", "sysctl": "procps", "ping": "iputils-ping"}
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class Netns:
 
     def run(self, *command: str, timeout_s: float = 60) -> str:
         """Run a command inside as root and return its output; fail loudly."""
-        return _run(*self._inside(command, uid=None), timeout_s=timeout_s)
+        return _run(*self.inside(*command), timeout_s=timeout_s)
 
     def sysctl(self, **values: str) -> None:
         """Set sysctls of this namespace; `__` in a name stands for a dot."""
@@ -55,18 +58,18 @@ class Netns:
     ) -> Any:
         """Return what an async function (`module:name`) returns inside, through JSON.
 
-        With `uid` it runs as that user and group, with no capability at all.
+        With `uid` it runs as that user and group, with no capability at all: dropped
+        after the imports, since Python itself may be where that user can't read.
         """
         command = (sys.executable, "-m", "tests.support.netns", function, json.dumps(args))
-        output = _run(*self._inside(command, uid=uid), timeout_s=timeout_s)
+        as_user = () if uid is None else (str(uid),)
+        output = _run(*self.inside(*command, *as_user), timeout_s=timeout_s)
         return json.loads(output.splitlines()[-1])
 
     def serve(self, function: str, *args: object) -> None:
         """Start an async function inside that prints `ready` and then serves until the end."""
         command = (sys.executable, "-m", "tests.support.netns", function, json.dumps(args))
-        child = subprocess.Popen(
-            self._inside(command, uid=None), stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
+        child = subprocess.Popen(self.inside(*command), stdout=subprocess.PIPE, text=True, cwd=ROOT)
         self._children.append(child)
         assert child.stdout is not None
         line = child.stdout.readline()
@@ -82,16 +85,9 @@ class Netns:
             child.stdout.close()
         self._children.clear()
 
-    def _inside(self, command: tuple[str, ...], *, uid: int | None) -> list[str]:
-        drop = (
-            []
-            if uid is None
-            else [
-                *("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"),
-                *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
-            ]
-        )
-        return [*_privileged(), "ip", "netns", "exec", self.name, *drop, *command]
+    def inside(self, *command: str) -> list[str]:
+        """Return the command line that runs `command` inside, as root."""
+        return [*_privileged(), "ip", "netns", "exec", self.name, *command]
 
 
 @contextmanager
@@ -160,9 +156,23 @@ def _run(*command: str, timeout_s: float = 60) -> str:
     return result.stdout
 
 
+def _become_unprivileged(uid: int) -> None:
+    """Become `uid` for good: no group but its own, no capability, none to be had by exec."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(64):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot set no_new_privs")
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
 def _main() -> None:
     module, _, name = sys.argv[1].partition(":")
     function = getattr(importlib.import_module(module), name)
+    if len(sys.argv) > 3:
+        _become_unprivileged(int(sys.argv[3]))
     print(json.dumps(asyncio.run(function(*json.loads(sys.argv[2])))), flush=True)
 
 

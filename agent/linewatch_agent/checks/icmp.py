@@ -163,7 +163,7 @@ class Pinger:
 
     def _take_reply(self, packet: bytes, ancillary: Ancillary, source: str) -> None:
         # In this order: an interruption between the two can't make the age exceed what elapsed.
-        age_ns = _age_ns(ancillary, self._clock.realtime_ns())
+        realtime_ns = self._clock.realtime_ns()
         now_ns = self._clock.monotonic_ns()
         echo = parse_echo_reply(self._family, packet)
         waiting = self._match(echo) if echo is not None else None
@@ -172,6 +172,8 @@ class Pinger:
         if ipaddress.ip_address(source.partition("%")[0]).packed != waiting.source:
             return
         elapsed_ns = now_ns - waiting.sent_ns
+        kernel_ns = receive_time_ns(ancillary)
+        age_ns = 0 if kernel_ns is None else realtime_ns - kernel_ns
         # A wall clock that stepped in between makes the age absurd: then the read time counts.
         waiting.result.set_result(elapsed_ns - age_ns if 0 <= age_ns <= elapsed_ns else elapsed_ns)
 
@@ -195,11 +197,6 @@ class Pinger:
         if waiting is None or waiting.result.done():
             return None
         return waiting if waiting.nonce.startswith(echo.nonce) else None
-
-
-def _age_ns(ancillary: Ancillary, realtime_ns: int) -> int:
-    kernel_ns = receive_time_ns(ancillary)
-    return 0 if kernel_ns is None else realtime_ns - kernel_ns
 
 
 async def _result(waiting: _Waiting, timeout_s: float) -> int | str:

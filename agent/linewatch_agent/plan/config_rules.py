@@ -20,9 +20,6 @@ _DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")
 def config_faults(config: Config, source: Source) -> Iterator[Fault]:
     """Yield what is wrong with a configuration that has the right types."""
     yield from _limit_faults(config)
-    directory = config.store.dir
-    if directory is not None and not directory.startswith("/"):
-        yield _fault(source, ("store", "dir"), "a path from /")
     for position, line in enumerate(config.line):
         yield from _line_faults(line, ("line", position), source)
     for position, endpoint in enumerate(config.uplink.endpoints):

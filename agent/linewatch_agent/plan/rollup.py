@@ -14,10 +14,9 @@ _LATEST_MS = 30_000
 """A window is closed this long after its end: its last checks may still be running."""
 
 
-def percentile(ordered: Sequence[int], share: float) -> int:
-    """Return the value at `share` (0 to 1) of ascending `ordered` (not empty), nearest rank."""
-    rank = max(1, -(-len(ordered) * share // 1))
-    return ordered[min(len(ordered), int(rank)) - 1]
+def percentile(ordered: Sequence[int], percent: int) -> int:
+    """Return the value at `percent` (1 to 100) of ascending `ordered` (not empty), nearest rank."""
+    return ordered[-(-len(ordered) * percent // 100) - 1]
 
 
 @dataclass(slots=True)
@@ -45,8 +44,8 @@ class _Cell:
             answered=self.sent - self.failures.total(),
             failures=dict(sorted(self.failures.items())),
             rtt_min_us=ordered[0] if ordered else None,
-            rtt_median_us=quantise_us(percentile(ordered, 0.5)) if ordered else None,
-            rtt_p95_us=quantise_us(percentile(ordered, 0.95)) if ordered else None,
+            rtt_median_us=quantise_us(percentile(ordered, 50)) if ordered else None,
+            rtt_p95_us=quantise_us(percentile(ordered, 95)) if ordered else None,
         )
 
 
@@ -57,7 +56,11 @@ class RollUp:
         self._cells: dict[tuple[int, str, str, Check], _Cell] = {}
 
     def add(self, sample: Sample) -> None:
-        """Count one sample in the window of its slot."""
+        """Count one sample in the window of its slot.
+
+        One that comes after its window was taken makes a second roll-up of that window:
+        counts of one window add up.
+        """
         key = (sample.slot_ms // ROLL_WINDOW_MS, sample.line, sample.target, sample.check)
         self._cells.setdefault(key, _Cell()).add(sample)
 

@@ -57,7 +57,8 @@ def next_round(*, after: int | None, now_ms: int, period_ms: int, jitter_ms: int
     can line up with it. A round whose time is past by more than a period is missed.
     """
     current = now_ms // period_ms
-    if after is None:
+    # A number far ahead is of another grid (the period grew): waiting for it would not measure.
+    if after is None or after > current + 1:
         number = current + 1
         return NextRound(number, number * period_ms + jitter_ms, 0)
     number = max(after + 1, current)

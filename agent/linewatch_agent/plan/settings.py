@@ -56,9 +56,11 @@ class TargetsConfig(Section, frozen=True):
 
 
 class StoreConfig(Section, frozen=True):
-    """[store]: how much is kept and how often it is written. Seconds, bytes, records."""
+    """[store]: how much is kept and how often it is written. Seconds, bytes, records.
 
-    dir: str | None = None
+    Where is no setting: a change of the configuration must never orphan a store.
+    """
+
     max_bytes: Annotated[int, Meta(ge=16 * MIB, le=1024 * 1024 * MIB)] = 512 * MIB
     min_free_bytes: Annotated[int, Meta(ge=MIB, le=1024 * 1024 * MIB)] = 64 * MIB
     commit_s: Annotated[float, Meta(ge=0.1, le=5)] = 5.0

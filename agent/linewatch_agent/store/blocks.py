@@ -82,7 +82,7 @@ class OpenBlock:
 
         Each has a block key of its own, so that opening one to somebody opens no other.
         """
-        segments = []
+        segments: list[bytes] = []
         block = self
         for part in _parts(self.records):
             if segments:

@@ -6,16 +6,18 @@ bytes until it reuses the cells: docs/safety.md says so.) The keys live beside
 the store, not in it, so that a damaged store does not cost the identity.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from linewatch_agent.store.database import StoreFullError
+from linewatch_agent.store.opening import os_error
 from linewatch_core.errors import LinewatchError
 from linewatch_core.ids import BootId, ProbeId
 from linewatch_core.segment.keychain import (
-    CERTIFICATES_MAX,
     KeyCertificate,
     certify_key,
     encode_certificates,
@@ -25,6 +27,8 @@ from linewatch_core.segment.signing import SigningKey, key_id
 
 KEYS_FILE = "signing.keys"
 ROTATE_AFTER_MS = 24 * 3600 * 1000
+MESSAGE_CERTIFICATES = 256
+"""Certificates in one message: 37 kB, well within what any broker takes."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -32,7 +36,7 @@ class _Kept(msgspec.Struct, frozen=True):
     position: int
     boot: str
     since_ms: int
-    certificates: bytes
+    certificates: list[bytes]
 
 
 class SigningKeys:
@@ -42,6 +46,9 @@ class SigningKeys:
         self._path = path
         self._probe = probe
         self._kept = kept
+        self._certificates = [c for one in kept.certificates for c in parse_certificates(one)]
+        if len(self._certificates) != kept.position:
+            raise ValueError(f"{len(self._certificates)} certificates for key {kept.position}")
         self.current = SigningKey(kept.seed)
 
     @classmethod
@@ -57,64 +64,92 @@ class SigningKeys:
         """Read the keys of `directory`; on the first start they begin with `first_seed()`.
 
         Raises:
+            StoreError: the file can't be read or written.
             LinewatchError: the file is damaged.
         """
         path = directory / KEYS_FILE
-        if not path.exists():
-            keys = cls(path, probe, _Kept(first_seed(), 0, boot, now_ms, b""))
-            keys._write()
-            return keys
         try:
-            return cls(path, probe, msgspec.msgpack.decode(path.read_bytes(), type=_Kept))
-        except (msgspec.DecodeError, ValueError) as error:
+            if not path.exists():
+                keys = cls(path, probe, _Kept(first_seed(), 0, boot, now_ms, []))
+                _replace(path, keys._kept)
+                return keys
+            data = path.read_bytes()
+        except OSError as error:
+            raise os_error(directory, error) from error
+        try:
+            return cls(path, probe, msgspec.msgpack.decode(data, type=_Kept))
+        except (msgspec.MsgspecError, LinewatchError, ValueError) as error:
             raise LinewatchError(
                 f"cannot read {path}: it is damaged; enrol this probe again with a new token"
             ) from error
 
     @property
     def certificates(self) -> list[KeyCertificate]:
-        """The rotations that are kept (the last 512), oldest first."""
-        kept = self._kept.certificates
-        return parse_certificates(kept) if kept else []
+        """All rotations, oldest first."""
+        return list(self._certificates)
 
     def certificates_after(self, known_key: str | None) -> list[KeyCertificate]:
         """Return the rotations that a server still needs that knows `known_key` as the newest."""
-        certificates = self.certificates
-        for index, certificate in enumerate(certificates):
+        for index, certificate in enumerate(self._certificates):
             if key_id(certificate.new_public) == known_key:
-                return certificates[index + 1 :]
-        return certificates
+                return self._certificates[index + 1 :]
+        return self.certificates
+
+    def messages_after(self, known_key: str | None) -> list[bytes]:
+        """Return `certificates_after` as messages of at most 256 each, in the order to send."""
+        rest = self.certificates_after(known_key)
+        starts = range(0, len(rest), MESSAGE_CERTIFICATES)
+        return [encode_certificates(rest[at : at + MESSAGE_CERTIFICATES]) for at in starts]
 
     def rotate_if_due(self, *, boot: BootId, now_ms: int, seed: Callable[[], bytes]) -> bool:
-        """Replace the key if it is of another boot or 24 h old; return whether it was."""
-        if self._kept.boot == boot and now_ms - self._kept.since_ms < ROTATE_AFTER_MS:
+        """Replace the key if it is of another boot or 24 h old; return whether it was.
+
+        On a full disk the present key goes on, and the next call tries again.
+
+        Raises:
+            StoreError: the folder can't be written for another reason; the key is unchanged.
+        """
+        kept = self._kept
+        if kept.boot == boot and now_ms - kept.since_ms < ROTATE_AFTER_MS:
             return False
-        new_seed = seed()
-        position = self._kept.position + 1
-        new_key = SigningKey(new_seed)
+        new_key = SigningKey(new_seed := seed())
+        position = kept.position + 1
         certificate = certify_key(self._probe, self.current, new_key.public, position=position)
-        chain = encode_certificates([*self.certificates, certificate][-CERTIFICATES_MAX:])
-        self._kept = _Kept(new_seed, position, boot, now_ms, chain)
-        self.current = new_key
-        self._write()
+        chain = [*kept.certificates, encode_certificates([certificate])]
+        after = _Kept(new_seed, position, boot, now_ms, chain)
+        try:
+            _replace(self._path, after)
+        except OSError as error:
+            problem = os_error(self._path.parent, error)
+            if isinstance(problem, StoreFullError):
+                return False
+            raise problem from error
+        # Only a key that is on the disk may sign: one that a power cut forgets vouches for nothing.
+        self._kept, self.current = after, new_key
+        self._certificates.append(certificate)
         return True
 
-    def _write(self) -> None:
-        temporary = self._path.with_suffix(".new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.msgpack.encode(self._kept))
-            file.flush()
-            os.fsync(file.fileno())
-        old = self._path.open("r+b") if self._path.exists() else None
-        temporary.rename(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY)
+
+def _replace(path: Path, kept: _Kept) -> None:
+    """Put `kept` in place of the file, durably, then overwrite the old one's bytes.
+
+    A power cut at any step leaves the old file or the new one.
+    """
+    temporary = path.with_suffix(".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.msgpack.encode(kept))
+        file.flush()
+        os.fsync(file.fileno())
+    old = path.open("r+b") if path.exists() else contextlib.nullcontext()
+    with old as stale:
+        temporary.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        if old is not None:
+        if stale is not None:
             # Only now, with the new file in place, is the old seed overwritten.
-            with old:
-                old.write(b"\0" * os.fstat(old.fileno()).st_size)
-                old.flush()
-                os.fsync(old.fileno())
+            stale.write(b"\0" * os.fstat(stale.fileno()).st_size)
+            stale.flush()
+            os.fsync(stale.fileno())

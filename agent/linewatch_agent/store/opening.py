@@ -29,6 +29,7 @@ from linewatch_agent.store.database import (
 LOCK_FILE = "store.lock"
 NEW_FILE = "store.sqlite.new"
 SCHEMA_VERSION = 1
+WAL_PAGES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ def _open(directory: Path) -> Database:
         # All that is deleted was sealed: zeroing its pages would only wear the card.
         connection.execute("PRAGMA secure_delete = FAST")
         connection.execute("PRAGMA cache_size = -1024")
+        # On a full disk the reserve must suffice to write back all of the WAL (reserve.py).
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise StoreError(

@@ -73,7 +73,9 @@ def gaps_of(
             and (last.stream, last.from_boot) == (where.stream, header.boot)
             and last.last_seq == where.first - 1
         ):
-            gaps[-1] = msgspec.structs.replace(last, to_ms=max(last.to_ms, to_ms), last_seq=where.last)
+            gaps[-1] = msgspec.structs.replace(
+                last, to_ms=max(last.to_ms, to_ms), last_seq=where.last
+            )
             continue
         gaps.append(
             Gap(

@@ -23,16 +23,17 @@ CREATE TABLE block (
     wraps  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- No index: there are few, and a second page in each commit would double what it writes.
 CREATE TABLE frame (
+    id         INTEGER PRIMARY KEY,
     stream     TEXT NOT NULL,
     counter    INTEGER NOT NULL,
     first_seq  INTEGER NOT NULL,
     last_seq   INTEGER NOT NULL,
     mono_first INTEGER NOT NULL,
     mono_last  INTEGER NOT NULL,
-    data       BLOB NOT NULL,
-    PRIMARY KEY (stream, counter)
-) STRICT, WITHOUT ROWID;
+    data       BLOB NOT NULL
+) STRICT;
 
 -- A thinned segment keeps its signed header; its body is NULL and its body_bytes 0.
 CREATE TABLE segment (

@@ -6,25 +6,45 @@ frames; after a power cut the frames that are left become a segment as they
 are. Synchronous; `writer.py` gives it a thread. Source: docs/wire-format.md.
 """
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
-from linewatch_agent.plan.retention import AckLog, log_ack
-from linewatch_agent.store.blocks import OpenBlock, SealedFrame, segment_of_frames
-from linewatch_agent.store.database import PAGE_BYTES, Opened
+from linewatch_agent.plan.retention import log_ack
+from linewatch_agent.store.blocks import OpenBlock, SealedFrame, segments_of_journal
+from linewatch_agent.store.database import PAGE_BYTES, StoreDamagedError, StoreFullError
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.room import AckState, SealedRange, Thinned, make_room
-from linewatch_core.ids import BootId, Epoch, ProbeId
+from linewatch_agent.store.opening import Opened, open_database
+from linewatch_agent.store.reserve import keep_reserve, release_reserve
+from linewatch_agent.store.room import AckState, Thinned, choose, gaps_of, give_up
+from linewatch_agent.store.tables import (
+    SealedRange,
+    SegmentRow,
+    StreamRow,
+    begin_block,
+    find_segment,
+    held_ranges,
+    insert_frame,
+    load_journal,
+    load_stream,
+    put_segments,
+    save_stream,
+    thin_segment,
+)
+from linewatch_core.errors import MalformedError
+from linewatch_core.ids import BootId, Epoch, ProbeId, parse_epoch
 from linewatch_core.records import Body, Gap, GapReason, Record, Stream, stream_of
-from linewatch_core.segment.chain import CHAIN_START, ChainHead, head_after
-from linewatch_core.segment.sealing import Frame, FrameContext, RecipientKey
+from linewatch_core.segment.sealing import FrameContext, RecipientKey
 from linewatch_core.segment.segment import parse_segment
 from linewatch_core.sync.messages import StreamAck
 
 _MIB = 1024 * 1024
+_CONN_STEP = 64
+"""Connection numbers are reserved so many at a time: a full disk must not keep us from sending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +89,71 @@ class StoreCounts:
 
     @classmethod
     def of_nothing(cls) -> "StoreCounts":
-        """Return the counts before anything is known."""
+        """Return the counts of a store without a record."""
         return cls(dict.fromkeys(Stream, 0), 0, 0, 0)
 
 
 class _LastWord(msgspec.Struct, frozen=True):
-    """Up to where this probe is known to have kept everything."""
+    """Up to where this probe is known to have kept everything, and how long it has run."""
 
     boot: BootId
     safe_ms: int
     clean: bool
+    uptime_ms: int
 
 
 @dataclass(slots=True)
 class _Stream:
-    next_seq: int = 1
-    head: ChainHead = CHAIN_START
-    ack: StreamAck = field(default_factory=lambda: StreamAck(0))
-    ack_log: AckLog = ()
+    row: StreamRow
+    next_seq: int
     block: OpenBlock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Records in an open transaction, and their frames."""
+
+    stream: Stream
+    block: OpenBlock
+    records: Sequence[Record]
+    frames: list[SealedFrame] = field(default_factory=list)
+
+
+def open_store(
+    directory: Path,
+    *,
+    owner: Owner,
+    new_epoch: Epoch,
+    keys: SigningKeys,
+    limits: StoreLimits,
+    now_ms: int,
+) -> "Store":
+    """Open the store in `directory`; one that proves damaged is set aside on the spot.
+
+    Raises:
+        StoreError: it can't be used; the text says what to do.
+    """
+
+    def attempt() -> Store:
+        opened = open_database(directory)
+        try:
+            return Store(
+                opened, owner=owner, new_epoch=new_epoch, keys=keys, limits=limits, now_ms=now_ms
+            )
+        except BaseException:
+            opened.db.close()
+            raise
+
+    try:
+        store = attempt()
+    except StoreDamagedError:
+        store = attempt()
+    except StoreFullError:
+        if not release_reserve(directory):
+            raise
+        store = attempt()
+    keep_reserve(directory)
+    return store
 
 
 class Store:
@@ -109,20 +175,23 @@ class Store:
         `new_epoch` is taken if the database is new.
         """
         self._db = opened.db
+        self._owner = owner
         self._keys = keys
         self._limits = limits
-        self._started_ms = now_ms
-        self._previous: _LastWord | None = None
-        self._streams = {stream: _Stream() for stream in Stream}
+        self._started_ms = self._now_ms = now_ms
         self._set_aside = opened.set_aside
-        with self._db.guarded():
-            self._owner = owner
-            self._epoch = Epoch(self._db.get_or_set("epoch", new_epoch))
-            self._uptime_ms = int(self._db.get_or_set("uptime_ms", 0))
-            previous = self._db.get("last")
-            self._previous = msgspec.msgpack.decode(previous, type=_LastWord) if previous else None
-            for stream in Stream:
-                self._load_stream(stream)
+        self._unsaved_acks: set[Stream] = set()
+        with self._db.reading():
+            known = self._db.get("epoch")
+            self._epoch = new_epoch if known is None else parse_epoch(known)
+            last = self._db.get("last")
+            self._previous = msgspec.msgpack.decode(last, type=_LastWord) if last else None
+            self._conn = self._conn_reserved = int(self._db.get("conn") or 0)
+            rows = {stream: load_stream(self._db, stream) for stream in Stream}
+        if known is None:
+            with self._db.transaction():
+                self._db.set("epoch", new_epoch)
+        self._streams = {stream: _Stream(row, row.head.next_seq) for stream, row in rows.items()}
         for stream in Stream:
             self._recover(stream)
 
@@ -132,7 +201,10 @@ class Store:
         return self._epoch
 
     def opening_gap(self, now_ms: int) -> Gap | None:
-        """Return the gap between what was kept before and now, or None on the very first start."""
+        """Return the gap between what was kept before and now, or None on the very first start.
+
+        Commit it with the first records: from then on the next start no longer knows of it.
+        """
         boot = self._owner.boot
         if self._previous is None:
             if self._set_aside is None:
@@ -145,43 +217,47 @@ class Store:
         return Gap(now_ms, reason, self._previous.boot, self._previous.safe_ms, now_ms)
 
     def commit(self, bodies: Sequence[Body], *, now_ms: int, safe_ms: int) -> list[Record]:
-        """Store bodies durably, all or none; return them with their sequence numbers.
+        """Store bodies durably, all or none; return them, stream by stream, with their numbers.
 
         Args:
             bodies: in the order to number them.
             now_ms: CLOCK_BOOTTIME.
             safe_ms: every check that began before it is in the store, with these.
         """
-        grouped: dict[Stream, list[Record]] = {}
-        for body in bodies:
-            stream = stream_of(body)
-            records = grouped.setdefault(stream, [])
-            records.append(Record(self._streams[stream].next_seq + len(records), body))
-        self._commit(grouped, now_ms, safe_ms)
-        return [record for records in grouped.values() for record in records]
+        self._now_ms = now_ms
+        with self._db.transaction():
+            written = self._write(bodies)
+            self._note_last(safe_ms, clean=False)
+            for stream in self._unsaved_acks:
+                save_stream(self._db, stream, self._streams[stream].row)
+        self._unsaved_acks.clear()
+        self._accept(written)
+        return [record for one in written for record in one.records]
 
     def seal_due(self, *, now_ms: int, live: bool) -> list[SealedRange]:
-        """Close every block that is full or old enough; return the segments made."""
+        """Close every block that is full or old enough; return what became segments.
+
+        A full disk raises only if nothing could be closed: what was, is not to be missed.
+        """
         age_ms = self._limits.live_block_ms if live else self._limits.block_ms
-        return [
-            self.seal(stream)
+        due = [
+            stream
             for stream, state in self._streams.items()
             if state.block is not None
-            and state.block.records
             and (
                 len(state.block.records) >= self._limits.block_records
                 or state.block.frame_bytes >= self._limits.block_bytes
                 or now_ms - state.block.began_ms >= age_ms
             )
         ]
+        return self._seal_all(due)
 
     def seal(self, stream: Stream) -> SealedRange:
-        """Close the open block of `stream` (there must be one with records) into a segment."""
+        """Close the open block of `stream` (there must be one) into a segment or several."""
         state = self._streams[stream]
         assert state.block is not None
         first, last = state.block.records[0].seq, state.block.records[-1].seq
-        data = state.block.close(state.head, self._keys.current)
-        self._store_segment(stream, data)
+        self._put(stream, state.block.close(state.row.head, self._keys.current))
         state.block = None
         return SealedRange(stream, first, last)
 
@@ -191,63 +267,72 @@ class Store:
 
     def held(self) -> list[SealedRange]:
         """Return the ranges of segments that have their body, adjacent ones merged."""
-        with self._db.guarded():
-            rows = self._db.execute(
-                "SELECT stream, first_seq, last_seq FROM segment WHERE body_bytes > 0 "
-                "ORDER BY stream, first_seq"
-            )
-            ranges: list[SealedRange] = []
-            for name, first, last in rows:
-                if ranges and ranges[-1].stream == name and ranges[-1].last == first - 1:
-                    ranges[-1] = replace(ranges[-1], last=last)
-                else:
-                    ranges.append(SealedRange(Stream(name), first, last))
-        return ranges
+        with self._db.reading():
+            return held_ranges(self._db)
 
     def load(self, stream: Stream, seq: int) -> tuple[SealedRange, bytes] | None:
-        """Return the segment that holds `seq`, or None if it is not here whole."""
-        with self._db.guarded():
-            row = self._db.execute(
-                "SELECT first_seq, last_seq, header, body FROM segment "
-                "WHERE stream = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",
-                (stream, seq),
-            ).fetchone()
-        if row is None or row[1] < seq or row[3] is None:
+        """Return the segment that holds `seq`, or None if it is not here whole.
+
+        One whose bytes no longer fit its header's hash is given up here, with a gap:
+        no server would take it, however often it were sent.
+        """
+        with self._db.reading():
+            row = find_segment(self._db, stream, seq)
+        if row is None or row.body is None:
             return None
-        return SealedRange(stream, row[0], row[1]), row[2] + row[3]
+        data = row.header + row.body
+        try:
+            parse_segment(data)
+        except MalformedError:
+            self._lose(row)
+            return None
+        return row.where, data
 
     def acks(self) -> dict[Stream, StreamAck]:
         """Return the last ack of each stream."""
-        return {stream: state.ack for stream, state in self._streams.items()}
+        return {stream: state.row.ack for stream, state in self._streams.items()}
 
     def save_ack(self, stream: Stream, ack: StreamAck, *, now_ms: int) -> None:
-        """Remember what the server has of `stream`; it may be less than before."""
+        """Remember what the server has of `stream`; it may be less than before.
+
+        On a full disk it is remembered in memory until there is room: what is acked is
+        what may go, and an ack that a crash forgets is only asked for again.
+        """
+        self._now_ms = now_ms
         state = self._streams[stream]
-        log = log_ack(state.ack_log, uptime_ms=self._uptime(now_ms), through=ack.through)
-        with self._db.transaction():
-            self._db.execute(
-                "UPDATE stream SET ack_through = ?, ack_holes = ?, ack_log = ? WHERE stream = ?",
-                (ack.through, _json(ack.holes), _json(log), stream),
-            )
-        state.ack, state.ack_log = ack, log
+        through = min((first - 1 for first, _ in ack.holes), default=ack.through)
+        log = log_ack(state.row.ack_log, uptime_ms=self._uptime_ms(), through=through)
+        state.row = replace(state.row, ack=ack, ack_log=log)
+        self._unsaved_acks.add(stream)
+        with contextlib.suppress(StoreFullError):
+            with self._db.transaction():
+                save_stream(self._db, stream, state.row)
+            self._unsaved_acks.discard(stream)
 
     def next_conn(self) -> int:
-        """Count one more connection, durably, and return its number."""
-        with self._db.transaction():
-            number = int(self._db.get("conn") or 0) + 1
-            self._db.set("conn", number)
-        return number
+        """Return a connection number above all before, also after a power cut."""
+        if self._conn == self._conn_reserved:
+            with self._db.transaction():
+                self._db.set("conn", self._conn + _CONN_STEP)
+            self._conn_reserved += _CONN_STEP
+        self._conn += 1
+        return self._conn
 
     def make_room(self, now_ms: int) -> Thinned | None:
-        """Give up what plan/retention chooses; return what went, or None if nothing could."""
-        acks = {s: AckState(t.ack, t.ack_log) for s, t in self._streams.items()}
-        return make_room(
-            self._db,
-            acks,
-            uptime_ms=self._uptime(now_ms),
-            now_ms=now_ms,
-            free_bytes=max(_MIB, self._limits.bytes_max // 64),
-        )
+        """Give up what plan/retention chooses, and commit the gaps that say so.
+
+        Returns:
+            What went, or None if nothing could.
+        """
+        self._now_ms = now_ms
+        try:
+            thinned = self._thin()
+        except StoreFullError:
+            if not release_reserve(self._db.directory):
+                raise
+            thinned = self._thin()
+        keep_reserve(self._db.directory)
+        return thinned
 
     def room_is_short(self) -> bool:
         """Return whether the store is at its bound, or the disk at its floor."""
@@ -267,138 +352,124 @@ class Store:
         committed = {stream: state.next_seq - 1 for stream, state in self._streams.items()}
         return StoreCounts(committed, used * PAGE_BYTES, bodies, total - bodies)
 
-    def stop(self, *, now_ms: int) -> list[SealedRange]:
-        """Close every block and the file: everything is kept, and the next start knows it."""
-        sealed = [self.seal(s) for s, t in self._streams.items() if t.block and t.block.records]
-        with self._db.transaction():
-            self._note_last(now_ms, now_ms, clean=True)
-        self._db.close()
+    def stop(self, *, now_ms: int, safe_ms: int | None = None) -> list[SealedRange]:
+        """Close every block and note a clean end; `load` and `save_ack` still work.
+
+        Args:
+            now_ms: CLOCK_BOOTTIME.
+            safe_ms: as for `commit`; by default nothing was running any more.
+        Returns:
+            What became segments. What a full disk refuses to seal stays in the journal.
+        """
+        self._now_ms = now_ms
+        sealed = []
+        with contextlib.suppress(StoreFullError):
+            sealed = self._seal_all([s for s, t in self._streams.items() if t.block is not None])
+        with contextlib.suppress(StoreFullError), self._db.transaction():
+            self._note_last(now_ms if safe_ms is None else safe_ms, clean=True)
         return sealed
+
+    def close(self) -> None:
+        """Close the file. No other method may be called afterwards."""
+        self._db.close()
 
     # --- inside -------------------------------------------------------------
 
-    def _commit(self, grouped: dict[Stream, list[Record]], now_ms: int, safe_ms: int) -> None:
-        accepted: list[tuple[OpenBlock, list[Record], SealedFrame]] = []
+    def _seal_all(self, streams: Sequence[Stream]) -> list[SealedRange]:
+        sealed: list[SealedRange] = []
+        try:
+            for stream in streams:
+                sealed.append(self.seal(stream))
+        except StoreFullError:
+            if not sealed:
+                raise
+        return sealed
+
+    def _thin(self) -> Thinned | None:
+        acks = {s: AckState(t.row.ack, t.row.ack_log) for s, t in self._streams.items()}
+        free_bytes = max(_MIB, self._limits.bytes_max // 64)
+        with self._db.transaction(), self._db.reading():
+            choice = choose(self._db, acks, uptime_ms=self._uptime_ms(), free_bytes=free_bytes)
+            if not choice.drop:
+                return None
+            lost = [SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.lost]
+            gaps = self._gaps(lost, GapReason.STORE_FULL)
+            give_up(self._db, choice)
+            written = self._write(gaps)
+        self._accept(written)
+        dropped = tuple(SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.drop)
+        return Thinned(dropped, gaps)
+
+    def _write(self, bodies: Sequence[Body]) -> list[_Written]:
+        """Write bodies as frames, inside a transaction; `_accept` them once it is durable."""
+        grouped: dict[Stream, list[Record]] = {}
+        for body in bodies:
+            stream = stream_of(body)
+            records = grouped.setdefault(stream, [])
+            records.append(Record(self._streams[stream].next_seq + len(records), body))
+        return [self._write_stream(stream, records) for stream, records in grouped.items()]
+
+    def _write_stream(self, stream: Stream, records: Sequence[Record]) -> _Written:
+        block = self._streams[stream].block
+        if block is None:
+            context = self._context(stream, self._owner.boot)
+            block = OpenBlock.begin(context, self._owner.recipients, now_ms=self._now_ms)
+            begin_block(self._db, stream, self._owner.boot, block.sealer.wraps)
+        written = _Written(stream, block, records, block.seal_frames(records))
+        for sealed in written.frames:
+            insert_frame(self._db, stream, sealed)
+        return written
+
+    def _accept(self, written: Sequence[_Written]) -> None:
+        for one in written:
+            one.block.accept(one.records, one.frames)
+            state = self._streams[one.stream]
+            state.block = one.block
+            state.next_seq = one.records[-1].seq + 1
+
+    def _put(self, stream: Stream, segments: Sequence[bytes]) -> None:
+        """Put segments in place of the journal's frames, in one transaction."""
+        state = self._streams[stream]
         with self._db.transaction():
-            for stream, records in grouped.items():
-                block = self._streams[stream].block or self._new_block(stream, now_ms)
-                sealed = block.seal_frame(records)
-                self._insert_frame(stream, block, sealed)
-                accepted.append((block, records, sealed))
-            self._note_last(now_ms, safe_ms, clean=False)
-        for block, records, sealed in accepted:
-            block.accept(records, sealed)
-            state = self._streams[block.context.stream]
-            state.block = block
-            state.next_seq += len(records)
+            row = replace(state.row, head=put_segments(self._db, stream, segments))
+            save_stream(self._db, stream, row)
+        state.row = row
+
+    def _recover(self, stream: Stream) -> None:
+        """Make segments of the frames that the last run left in its journal."""
+        with self._db.reading():
+            journal = load_journal(self._db, stream)
+            if journal is None:
+                return
+            segments = segments_of_journal(
+                self._context(stream, journal.boot),
+                journal.wraps,
+                journal.frames,
+                head=self._streams[stream].row.head,
+                key=self._keys.current,
+            )
+            self._put(stream, segments)
+        state = self._streams[stream]
+        state.next_seq = state.row.head.next_seq
+
+    def _lose(self, row: SegmentRow) -> None:
+        """Give up a segment whose bytes are damaged; its header, if that is whole, stays."""
+        with self._db.transaction(), self._db.reading():
+            gaps = self._gaps([row.where], GapReason.STORE_DAMAGED)
+            thin_segment(self._db, row.where)
+            written = self._write(gaps)
+        self._accept(written)
+
+    def _gaps(self, lost: Sequence[SealedRange], reason: GapReason) -> tuple[Gap, ...]:
+        return gaps_of(self._db, lost, reason=reason, boot=self._owner.boot, now_ms=self._now_ms)
 
     def _context(self, stream: Stream, boot: BootId) -> FrameContext:
         return FrameContext(self._owner.probe, self._epoch, stream, boot)
 
-    def _new_block(self, stream: Stream, now_ms: int) -> OpenBlock:
-        context = self._context(stream, self._owner.boot)
-        return OpenBlock.begin(context, self._owner.recipients, now_ms=now_ms)
+    def _uptime_ms(self) -> int:
+        before_ms = 0 if self._previous is None else self._previous.uptime_ms
+        return before_ms + self._now_ms - self._started_ms
 
-    def _insert_frame(self, stream: Stream, block: OpenBlock, sealed: SealedFrame) -> None:
-        frame = sealed.frame
-        if not block.records:
-            self._db.execute(
-                "INSERT INTO block VALUES (?, ?, ?)",
-                (stream, block.context.boot, block.sealer.wraps),
-            )
-        self._db.execute(
-            "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                stream,
-                frame.counter,
-                frame.first_seq,
-                frame.last_seq,
-                sealed.mono_first_ms,
-                sealed.mono_last_ms,
-                frame.ciphertext,
-            ),
-        )
-        self._db.execute(
-            "UPDATE stream SET next_seq = ? WHERE stream = ?", (frame.last_seq + 1, stream)
-        )
-
-    def _store_segment(self, stream: Stream, data: bytes) -> None:
-        """Put a segment in place of the open block's frames, in one transaction."""
-        segment = parse_segment(data)
-        header = segment.header
-        split = segment.header_bytes
-        head = head_after(header)
-        with self._db.transaction():
-            self._db.execute(
-                "INSERT INTO segment (stream, first_seq, last_seq, header, body, body_bytes) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    stream,
-                    header.first_seq,
-                    header.last_seq,
-                    data[:split],
-                    data[split:],
-                    len(data) - split,
-                ),
-            )
-            self._db.execute("DELETE FROM frame WHERE stream = ?", (stream,))
-            self._db.execute("DELETE FROM block WHERE stream = ?", (stream,))
-            self._db.execute(
-                "UPDATE stream SET next_position = ?, head_sha256 = ? WHERE stream = ?",
-                (head.next_position, head.previous_sha256, stream),
-            )
-        self._streams[stream].head = head
-
-    def _recover(self, stream: Stream) -> None:
-        """Make a segment of the frames that the last run left in its journal."""
-        with self._db.guarded():
-            block = self._db.execute(
-                "SELECT boot, wraps FROM block WHERE stream = ?", (stream,)
-            ).fetchone()
-            rows = self._db.execute(
-                "SELECT counter, first_seq, last_seq, data, mono_first, mono_last FROM frame "
-                "WHERE stream = ? ORDER BY counter",
-                (stream,),
-            ).fetchall()
-        if block is None or not rows:
-            return
-        data = segment_of_frames(
-            self._context(stream, BootId(block[0])),
-            block[1],
-            [SealedFrame(Frame(*row[:4]), row[4], row[5]) for row in rows],
-            head=self._streams[stream].head,
-            key=self._keys.current,
-        )
-        self._store_segment(stream, data)
-
-    def _load_stream(self, stream: Stream) -> None:
-        row = self._db.execute(
-            "SELECT next_seq, next_position, head_sha256, ack_through, ack_holes, ack_log "
-            "FROM stream WHERE stream = ?",
-            (stream,),
-        ).fetchone()
-        if row is None:
-            self._db.execute(
-                "INSERT INTO stream VALUES (?, 1, 0, ?, 0, '[]', '[]')", (stream, bytes(32))
-            )
-            return
-        holes = msgspec.json.decode(row[4], type=tuple[tuple[int, int], ...])
-        log = msgspec.json.decode(row[5], type=AckLog)
-        frames_from = self._db.execute(
-            "SELECT min(first_seq) FROM frame WHERE stream = ?", (stream,)
-        ).fetchone()[0]
-        # The chain ends where the journal's frames begin.
-        head = ChainHead(row[1], row[2], row[0] if frames_from is None else frames_from)
-        self._streams[stream] = _Stream(row[0], head, StreamAck(row[3], holes), log)
-
-    def _uptime(self, now_ms: int) -> int:
-        return self._uptime_ms + now_ms - self._started_ms
-
-    def _note_last(self, now_ms: int, safe_ms: int, *, clean: bool) -> None:
-        word = _LastWord(self._owner.boot, safe_ms, clean)
+    def _note_last(self, safe_ms: int, *, clean: bool) -> None:
+        word = _LastWord(self._owner.boot, safe_ms, clean, self._uptime_ms())
         self._db.set("last", msgspec.msgpack.encode(word))
-        self._db.set("uptime_ms", self._uptime(now_ms))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

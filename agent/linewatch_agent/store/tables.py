@@ -86,7 +86,8 @@ def insert_frame(db: Database, stream: Stream, sealed: SealedFrame) -> None:
     """Append a frame to the journal."""
     frame = sealed.frame
     db.execute(
-        "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO frame (stream, counter, first_seq, last_seq, mono_first, mono_last, data) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             stream,
             frame.counter,

@@ -39,7 +39,13 @@ class Judgement:
 
 
 def judge(
-    header: Header, *, held: SeqSet, same: bool, before: Header | None, after: Header | None
+    header: Header,
+    *,
+    held: SeqSet,
+    same: bool,
+    before: Header | None,
+    after: Header | None,
+    at: Header | None = None,
 ) -> Judgement:
     """Decide on a segment from its place among those held.
 
@@ -48,6 +54,7 @@ def judge(
         held: what is stored of its (probe, epoch, stream).
         same: a segment with this very header is stored.
         before, after: the stored headers at the chain positions beside it.
+        at: the stored header at its own position, if there is one and it is another.
     Returns:
         Store, duplicate, or quarantine: kept durably and acked, but not believed.
     """
@@ -55,6 +62,8 @@ def judge(
         return Judgement(Decision.DUPLICATE)
     if held.overlaps(header.first_seq, header.last_seq):
         return Judgement(Decision.QUARANTINE, "its records overlap others that are stored")
+    if at is not None:
+        return Judgement(Decision.QUARANTINE, "another segment has its place in the chain")
     try:
         if before is not None:
             check_follows(before, header)

@@ -15,6 +15,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from linewatch_core.errors import MalformedError, SignatureError
+from linewatch_core.ids import parse_epoch
 from linewatch_core.records import AnchorSource, Stream
 
 ACK_CONTEXT = b"linewatch/ack/1\0"
@@ -100,7 +101,11 @@ def encode_status(message: Status) -> bytes:
 
 def decode_status(data: bytes) -> Status:
     """Return the status in `data`, or raise MalformedError."""
-    return _decode(data, Status)
+    message = _decode(data, Status)
+    parse_epoch(message.epoch)
+    if any(not 1 <= first <= last for first, last in message.held.values()):
+        raise MalformedError("a status holds an empty range")
+    return message
 
 
 def sign_ack(message: Ack, key: SigningKey) -> bytes:
@@ -121,6 +126,9 @@ def open_ack(data: bytes, key: VerifyKey) -> Ack:
     body = bytes(envelope.msg)
     try:
         signature = base64.b64decode(envelope.sig, validate=True)
+        # One spelling only, so that no changed byte of an ack goes unnoticed.
+        if base64.b64encode(signature).decode() != envelope.sig:
+            raise ValueError("not the one spelling of these bytes")
         key.verify(ACK_CONTEXT + body, signature)
     except (binascii.Error, ValueError, BadSignatureError) as error:
         raise SignatureError("the ack is not signed by this fleet's server") from error

@@ -16,7 +16,11 @@ from linewatch_core.sync.messages import Ack, StreamAck
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """The windows and patience of an upload; bytes and seconds."""
+    """The windows and patience of an upload; bytes and seconds.
+
+    A window is open while less than its limit is in it, so it is exceeded by less than
+    one segment.
+    """
 
     segments_in_flight: int = 8
     bytes_in_flight: int = 64 * 1024
@@ -116,6 +120,14 @@ class Reconnect:
 Command: TypeAlias = Send | SaveAck | Reconnect
 
 
+def within(ack: StreamAck, last: int) -> StreamAck:
+    """Return what an ack says of the numbers up to `last`."""
+    if ack.through <= last:
+        return ack
+    holes = tuple((low, min(high, last)) for low, high in ack.holes if low <= last)
+    return StreamAck(last, holes)
+
+
 def acked_set(ack: StreamAck) -> SeqSet:
     """Return the sequence numbers that an ack says are durable."""
     acked = SeqSet()
@@ -131,10 +143,20 @@ class _StreamState:
     held: SeqSet = field(default_factory=SeqSet)
     acked: SeqSet = field(default_factory=SeqSet)
     sent: SeqSet = field(default_factory=SeqSet)
+    sealed_through: int = 0
     live_from: int = 1
 
     def pending(self) -> SeqSet:
         return self.held.difference(self.acked).difference(self.sent)
+
+
+_Key: TypeAlias = tuple[Stream, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    size: int
+    sent_s: float
 
 
 class Uploader:
@@ -145,17 +167,19 @@ class Uploader:
         self._limits = limits or UploadLimits()
         self._credit = self._limits.bytes_unacked
         self._streams = {stream: _StreamState() for stream in Stream}
-        self._in_flight: dict[tuple[Stream, int, int], int] = {}
-        self._unacked: dict[tuple[Stream, int, int], int] = {}
+        self._in_flight: dict[_Key, int] = {}
+        self._unacked: dict[_Key, _Out] = {}
         self._conn: int | None = None
-        self._asked = False
+        self._asked: Send | None = None
         self._open_at = 0.0
-        self._patient_until: float | None = None
+        self._heard_s: float | None = None
         self._sends = 0
 
     def load_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Take what the store remembered of the last ack, before the first event."""
-        self._streams[stream].acked = acked_set(ack)
+        state = self._streams[stream]
+        state.acked = acked_set(ack)
+        state.sealed_through = max(state.sealed_through, ack.through)
 
     def backlog(self) -> int:
         """Return how many held records are not known to be durable at the server."""
@@ -187,10 +211,12 @@ class Uploader:
         commands: list[Command] = []
         match event:
             case Held(stream, first, last):
-                self._streams[stream].held.add(first, last)
+                state = self._streams[stream]
+                state.held.add(first, last)
+                state.sealed_through = max(state.sealed_through, last)
             case Dropped(stream, first, last):
                 self._streams[stream].held.discard(first, last)
-                self._asked = False
+                self._answered(stream, first, last)
             case Connected(conn):
                 self._begin(conn, now)
             case Disconnected():
@@ -205,20 +231,16 @@ class Uploader:
                 pass
             case _:
                 assert_never(event)
-        if (
-            self._conn is not None
-            and self._patient_until is not None
-            and now >= self._patient_until
-        ):
-            self._end()
-            return [*commands, Reconnect("the server acknowledged nothing")]
+        overdue = self._overdue(now)
+        if overdue is not None:
+            return [*commands, overdue]
         return commands + self._next(now)
 
     def wakeup_at(self) -> float | None:
         """Return the monotonic second at which a `Tick` is due, or None."""
         if self._conn is None:
             return None
-        waits = [t for t in (self._patient_until,) if t is not None]
+        waits = [out.sent_s + self._limits.ack_patience_s for out in self._unacked.values()]
         if self._open_at:
             waits.append(self._open_at)
         return min(waits, default=None)
@@ -226,6 +248,7 @@ class Uploader:
     def _begin(self, conn: int, now: float) -> None:
         self._end()
         self._conn = conn
+        self._sends = 0
         self._credit = self._limits.bytes_unacked
         self._open_at = now + self._limits.birth_ack_wait_s
         for state in self._streams.values():
@@ -233,9 +256,9 @@ class Uploader:
 
     def _end(self) -> None:
         self._conn = None
-        self._asked = False
+        self._asked = None
         self._open_at = 0.0
-        self._patient_until = None
+        self._heard_s = None
         self._forget_sent()
 
     def _forget_sent(self) -> None:
@@ -244,55 +267,83 @@ class Uploader:
         for state in self._streams.values():
             state.sent = SeqSet()
 
+    def _answered(self, stream: Stream, first: int, last: int) -> None:
+        """The `Send` in hand is done if it was about first..last."""
+        asked = self._asked
+        if asked is not None and asked.stream is stream and first <= asked.seq <= last:
+            self._asked = None
+
     def _note_sent(self, stream: Stream, first: int, last: int, size: int, now: float) -> None:
-        self._asked = False
+        self._answered(stream, first, last)
         if self._conn is None:
             return
         self._streams[stream].sent.add(first, last)
         self._in_flight[stream, first, last] = size
-        self._unacked[stream, first, last] = size
+        self._unacked[stream, first, last] = _Out(size, now)
         self._sends += 1
-        if self._patient_until is None:
-            self._patient_until = now + self._limits.ack_patience_s
+
+    def _overdue(self, now: float) -> Reconnect | None:
+        """Give the connection up if nothing was heard since a segment that is overdue was sent.
+
+        If acks do come, only those segments were lost on the way, as a broker may: send
+        them again.
+        """
+        patience_s = self._limits.ack_patience_s
+        late = {k: out.sent_s for k, out in self._unacked.items() if now >= out.sent_s + patience_s}
+        if not late:
+            return None
+        if self._heard_s is None or self._heard_s <= min(late.values()):
+            self._end()
+            return Reconnect("the server acknowledged nothing")
+        for stream, first, last in late:
+            self._streams[stream].sent.discard(first, last)
+            del self._unacked[stream, first, last]
+            self._in_flight.pop((stream, first, last), None)
+        return None
 
     def _take_ack(self, ack: Ack, now: float) -> list[Command]:
         if ack.epoch != self._epoch or ack.conn != self._conn:
             return []
         self._open_at = 0.0
+        self._heard_s = now
         self._credit = min(ack.credit_bytes, self._limits.bytes_unacked)
         if ack.birth:
             self._forget_sent()
         commands: list[Command] = []
-        for stream, part in ack.streams.items():
+        for stream, said in ack.streams.items():
             state = self._streams[stream]
+            # A server that has more than was ever sealed here has it of another life of this
+            # store (a card put back from an image): that says nothing of what is sealed next.
+            part = within(said, state.sealed_through)
             acked = acked_set(part)
             # After a restore the server may have less than it once said: send that again.
             for first, last in state.acked.difference(acked):
                 state.sent.discard(first, last)
-            if acked != state.acked:
+            # A birth's is saved even if nothing is new: the last SaveAck may have been lost
+            # with its connection.
+            if ack.birth or acked != state.acked:
                 state.acked = acked
                 commands.append(SaveAck(stream, part))
         for key in list(self._unacked):
             if self._streams[key[0]].acked.covers(key[1], key[2]):
                 del self._unacked[key]
                 self._in_flight.pop(key, None)
-        self._patient_until = now + self._limits.ack_patience_s if self._unacked else None
         return commands
 
     def _next(self, now: float) -> list[Command]:
-        if self._conn is None or self._asked or now < self._open_at:
+        if self._conn is None or self._asked is not None or now < self._open_at:
             return []
         self._open_at = 0.0
         if (
             len(self._in_flight) >= self._limits.segments_in_flight
             or sum(self._in_flight.values()) >= self._limits.bytes_in_flight
-            or sum(self._unacked.values()) >= self._credit
+            or sum(out.size for out in self._unacked.values()) >= self._credit
         ):
             return []
         choice = self._choose()
         if choice is None:
             return []
-        self._asked = True
+        self._asked = choice
         return [choice]
 
     def _choose(self) -> Send | None:

@@ -27,7 +27,7 @@ COLUMNS = (
 """The columns of the CSV; new ones are appended. Lists within a cell are joined by a space."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def iso_utc(utc_ms: int | None) -> str | None:

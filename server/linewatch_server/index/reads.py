@@ -156,7 +156,8 @@ def transitions(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, Tra
 
 def _transition(*columns: Any) -> Transition:
     *plain, samples = columns
-    return Transition(*plain, samples=msgspec.json.decode(samples, type=tuple[int, ...]))
+    values: list[Any] = [*plain, msgspec.json.decode(samples, type=tuple[int, ...])]
+    return Transition(*values)
 
 
 def gaps(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, Gap]]:

@@ -37,8 +37,8 @@ class KeyBook:
         self.waiting += [c for c in dict.fromkeys(certificates) if c not in known]
         self._connect()
 
-    def keys(self) -> dict[KeyId, bytes]:
-        """Return all trusted public keys, the newest last."""
+    def trusted(self) -> dict[KeyId, bytes]:
+        """Return all trusted public keys by their id, the newest last."""
         return {key_id(public): public for chain in self.chains for public in chain}
 
     def _connect(self) -> None:

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import dns.message
+import dns.rdtypes.IN.A  # dnspython loads these at first use, when the scene may
+import dns.rdtypes.IN.AAAA  # no longer be a user who can read where they are
 import msgspec
 
 from linewatch_agent.checks import LineChecks

@@ -1,0 +1,133 @@
+"""What the first sentences of a page say: counts over strips and over the fleet.
+
+Pure. Says what was and was not observed, and nothing of causes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from linewatch_core.ids import ProbeId
+from linewatch_core.records import Stream
+from linewatch_server.model.strips import Strips
+from linewatch_server.model.views import ProbeView
+from linewatch_server.web.strip_table import NONE, NO_DATA, ShownCell, ShownRow, StripTable
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive cells of one line that show the same: the longest such, and how many there are."""
+
+    probe: ProbeId
+    line: str
+    from_ms: int
+    to_ms: int
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class RangeFacts:
+    """What the strips of a range show.
+
+    Attributes:
+        probes, lines: how many the strips have.
+        sent, answered: checks in all cells.
+        unplaced: checks that nothing places in time.
+        silent: the longest stretch per line in which checks ran and none answered.
+        unknown: the longest stretch per line without data and without a known gap.
+        gapped: how many lines have a known gap.
+    """
+
+    probes: int
+    lines: int
+    sent: int
+    answered: int
+    unplaced: int
+    silent: tuple[Stretch, ...]
+    unknown: tuple[Stretch, ...]
+    gapped: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTotal:
+    """What is stored of one stream of all probes shown: records, and numbers missing between."""
+
+    stream: Stream
+    records: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What is stored of the fleet, whatever the range."""
+
+    records: int
+    sealed: int
+    unreadable: int
+    unverified: int
+    quarantined: int
+    streams: tuple[StreamTotal, ...]
+    incomplete: tuple[ProbeView, ...]
+    silent: tuple[ProbeView, ...]
+
+
+def range_facts(strips: Strips, table: StripTable) -> RangeFacts:
+    """Return the facts of a range; `table` is what is shown of `strips`."""
+    cells = [cell for row in strips.rows for cell in row.cells]
+    return RangeFacts(
+        probes=len({row.probe for row in strips.rows}),
+        lines=len(strips.rows),
+        sent=sum(cell.sent for cell in cells),
+        answered=sum(cell.answered for cell in cells),
+        unplaced=sum(row.unplaced for row in strips.rows),
+        silent=tuple(_longest(table.rows, NONE)),
+        unknown=tuple(_longest(table.rows, NO_DATA)),
+        gapped=sum(any(cell.gap for cell in row.cells) for row in strips.rows),
+    )
+
+
+def store_facts(fleet: Sequence[ProbeView]) -> StoreFacts:
+    """Return what is stored of the probes of `fleet`."""
+    streams = [stream for probe in fleet for stream in probe.streams]
+    return StoreFacts(
+        records=sum(stream.records for stream in streams),
+        sealed=sum(stream.sealed for stream in streams),
+        unreadable=sum(stream.unreadable for stream in streams),
+        unverified=sum(probe.unverified for probe in fleet),
+        quarantined=sum(probe.quarantined for probe in fleet),
+        streams=tuple(
+            StreamTotal(
+                name,
+                sum(s.records for s in streams if s.stream is name),
+                sum(count_missing(s.holes) for s in streams if s.stream is name),
+            )
+            for name in Stream
+        ),
+        incomplete=tuple(p for p in fleet if p.unverified or any(s.holes for s in p.streams)),
+        silent=tuple(p for p in fleet if p.last_arrival_ms is None),
+    )
+
+
+def count_missing(holes: Iterable[tuple[int, int]]) -> int:
+    """Return how many numbers the ranges of `holes` have."""
+    return sum(last - first + 1 for first, last in holes)
+
+
+def _longest(rows: Iterable[ShownRow], mark: str) -> Iterator[Stretch]:
+    """Yield the longest stretch per line whose cells have `mark`, the longest line first."""
+    found = []
+    for row in rows:
+        runs = [
+            list(cells)
+            for same, cells in groupby(row.cells, key=lambda cell: cell.mark.rstrip("?") == mark)
+            if same
+        ]
+        if runs:
+            longest = max(runs, key=_length_ms)
+            others = len(runs) - 1
+            found.append(Stretch(row.probe, row.line, longest[0].from_ms, longest[-1].to_ms, others))
+    yield from sorted(found, key=lambda s: (s.from_ms - s.to_ms, s.probe, s.line))
+
+
+def _length_ms(cells: Sequence[ShownCell]) -> int:
+    return cells[-1].to_ms - cells[0].from_ms

@@ -1,0 +1,92 @@
+"""One probe over one time range: its targets' figures, from samples where the range is short."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from linewatch_core.ids import ProbeId
+from linewatch_core.records import Role
+from linewatch_server.model.rollup import Tally, merge, rtt_stats, tally_samples
+from linewatch_server.model.strips import is_uncertain
+from linewatch_server.model.views import LineView, ProbeView, SampleRow, TargetView
+from linewatch_server.web.questions import Questions
+from linewatch_server.web.ranges import HOUR_MS, MINUTE_MS, TimeRange
+from linewatch_server.web.refusals import NotFoundError
+
+EXACT_MS_MAX = 30 * MINUTE_MS
+"""Up to this, samples are counted one by one: five-minute windows would blur the edges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the checks of one line gave; `from_samples` tells how they were counted."""
+
+    targets: tuple[TargetView, ...]
+    from_samples: bool
+
+    @property
+    def sent(self) -> int:
+        """How many checks ran."""
+        return sum(target.sent for target in self.targets)
+
+    @property
+    def answered(self) -> int:
+        """How many of them answered."""
+        return sum(target.answered for target in self.targets)
+
+
+def find_probe(questions: Questions, probe: ProbeId) -> ProbeView:
+    """Return what is stored of a probe, or raise NotFoundError."""
+    for view in questions.fleet():
+        if view.probe == probe:
+            return view
+    raise NotFoundError(f"cannot show probe {probe}: it is not enrolled here")
+
+
+def check_line(lines: tuple[LineView, ...], line: str) -> None:
+    """Refuse a line that none of the probe's descriptions names."""
+    known = [view.line for view in lines]
+    if line not in known:
+        listed = ", ".join(known) or "not known yet"
+        raise NotFoundError(f"cannot show line {line}: the lines of this probe are {listed}")
+
+
+def count_targets(questions: Questions, probe: ProbeId, line: str, wanted: TimeRange) -> Counted:
+    """Return what each check of each target gave on a line.
+
+    A range of up to EXACT_MS_MAX is counted from samples, if any have arrived;
+    else whole five-minute windows count, by their middle.
+    """
+    if wanted.length_ms <= EXACT_MS_MAX:
+        rows = [
+            row
+            for row in questions.samples(probe, line, wanted.from_ms, wanted.to_ms)
+            if row.at.middle_ms is not None and wanted.from_ms <= row.at.middle_ms < wanted.to_ms
+        ]
+        if rows:
+            around = (wanted.from_ms - HOUR_MS, wanted.to_ms + HOUR_MS)
+            roles = {view.target: view.role for view in questions.targets(probe, line, *around)}
+            return Counted(_count(rows, roles), True)
+    return Counted(questions.targets(probe, line, wanted.from_ms, wanted.to_ms), False)
+
+
+def _count(rows: list[SampleRow], roles: dict[str, Role | None]) -> tuple[TargetView, ...]:
+    parts: defaultdict[tuple[str, str], list[Tally]] = defaultdict(list)
+    for series, tally in tally_samples(row.sample for row in rows).items():
+        parts[series.target, series.check].append(tally)
+    unsure = {(r.sample.target, r.sample.check) for r in rows if is_uncertain(r.at, MINUTE_MS)}
+    views = []
+    for (target, check), tallies in sorted(parts.items()):
+        whole = merge(tallies)
+        views.append(
+            TargetView(
+                target=target,
+                role=roles.get(target),
+                check=check,
+                sent=whole.sent,
+                answered=whole.answered,
+                failures=tuple(sorted(whole.failures, key=lambda f: (-f[1], f[0]))),
+                rtt=rtt_stats([whole]),
+                uncertain=(target, check) in unsure,
+            )
+        )
+    return tuple(views)

@@ -1,0 +1,82 @@
+"""The agent killed at random moments while the broker is away: nothing is lost, nothing twice."""
+
+import random
+import time
+from pathlib import Path
+
+from linewatch_core.ids import ProbeId
+from linewatch_core.records import GapReason
+from linewatch_server.audit import audit
+from linewatch_server.index.queries import Queries
+from linewatch_server.keys import recipient_secrets
+from linewatch_server.settings import Layout
+from tests.support.world import ISP4, SERVER, World, boottime_ms, world
+
+KILLS = 20
+COMMIT_MS = 5000
+"""At most the last five seconds before a kill may be absent."""
+MATCH_MS = 300
+"""How far a sample's start may be from the moment at which its target saw it, on a busy machine."""
+PORTS = {9000: "site-a", 9001: "site-b"}
+
+
+def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path) -> None:
+    """After 20 kills -9 during an outage: missing 0, duplicates 0, each loss within 5 s and told."""
+    ledger = tmp_path / "ledger"
+    with world(tmp_path) as here:
+        here.isp.serve("tests.support.world:serve_ledger", ISP4, list(PORTS), str(ledger))
+        here.set_up_server(external_broker=True)
+        here.start("broker", *SERVER, "broker", here.server)
+        here.start_server()
+        probe = ProbeId(here.enrol())
+        here.start_agent()
+        here.until_synced()
+        here.kill("broker")
+        kills = _kill_repeatedly(here)
+        here.start("broker", *SERVER, "broker", here.server)
+        here.until_synced()
+        assert here.stop("agent") == 0
+        here.stop("server")
+        secrets = recipient_secrets(Layout(here.server))
+        found = audit(here.server, probe, recipient_secrets=secrets)
+        queries = Queries(here.server, recipient_secrets=secrets)
+        samples = [row.sample for row in queries.samples(probe, None, 0, 2**53)]
+
+    assert (found.missing, found.duplicates, found.quarantined, found.unverified) == (0, 0, 0, 0)
+    slots = [(s.line, s.target, s.check, s.family, s.slot_ms) for s in samples]
+    assert len(set(slots)) == len(slots)
+    killed = [gap for gap in found.gaps if gap.reason is GapReason.KILLED]
+    assert len(killed) == KILLS
+    seen = {(s.target, s.mono_ms) for s in samples if s.check == "tcp"}
+    absent = [at for at in _accepted(ledger) if not _is_recorded(at, seen)]
+    for _, at_ms in absent:
+        assert any(kill - COMMIT_MS <= at_ms <= kill for kill in kills), "lost earlier than told"
+        assert any(gap.from_ms <= at_ms + MATCH_MS and at_ms <= gap.to_ms for gap in killed)
+    # The proof means something only if the targets saw much more than was lost.
+    assert len(seen) > 3 * len(absent)
+
+
+def _kill_repeatedly(here: World) -> list[int]:
+    """Kill the agent at random moments; return them as CLOCK_BOOTTIME ms."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    choose = random.Random(seed)
+    kills = []
+    for _ in range(KILLS):
+        time.sleep(choose.uniform(1.5, 9))
+        kills.append(boottime_ms())
+        here.kill("agent")
+        here.start_agent()
+    here.until("the last start", lambda: here.status() is not None)
+    return kills
+
+
+def _accepted(ledger: Path) -> list[tuple[str, int]]:
+    """Return (target, CLOCK_BOOTTIME ms) of every connection that the targets saw."""
+    lines = (line.split() for line in ledger.read_text().splitlines())
+    return [(PORTS[int(port)], int(at_ms)) for port, at_ms in lines]
+
+
+def _is_recorded(at: tuple[str, int], seen: set[tuple[str, int]]) -> bool:
+    target, at_ms = at
+    return any((target, at_ms + shift) in seen for shift in range(-MATCH_MS, MATCH_MS))

@@ -1,0 +1,178 @@
+"""A real Mosquitto on free loopback ports, from a directory that `init` made.
+
+Mosquitto missing fails the test with how to install it. What is started here is
+stopped here; Debian's own service is never touched.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiomqtt
+
+from linewatch_agent import enrol as agent_enrol
+from linewatch_agent.mqtt_client import Endpoint, LineClient, tls_context
+from linewatch_core.sync import topics
+from linewatch_server import enrolment
+from linewatch_server.broker import BrokerProcess
+from linewatch_server.broker_files import load_authority
+from linewatch_server.init import init
+from linewatch_server.registry import Registry
+from linewatch_server.settings import Layout
+
+HOST = "127.0.0.1"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports of loopback that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind((HOST, 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def init_server(directory: Path) -> Layout:
+    """Init a server whose broker listens on free loopback ports."""
+    mqtts_port, wss_port, web_port = free_ports(3)
+    return init(
+        directory,
+        host=HOST,
+        bind=HOST,
+        mqtts_port=mqtts_port,
+        wss_port=wss_port,
+        web_port=web_port,
+    )
+
+
+@dataclass(slots=True)
+class LocalServer:
+    """A server's directory and its running broker."""
+
+    layout: Layout
+    broker: BrokerProcess
+    mqtts: Endpoint
+    wss: Endpoint
+    registry: Registry
+
+    def client(
+        self,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        *,
+        endpoint: Endpoint | None = None,
+        budget_s: float = 5.0,
+    ) -> LineClient:
+        """Return a client with a certificate, by default the server's own."""
+        tls = tls_context(
+            authority_pem=self.layout.authority_certificate.read_text(),
+            certificate=certificate or self.layout.certificate("server"),
+            key=key or self.layout.key("server"),
+        )
+        identifier = secrets.token_hex(8)
+        return LineClient(endpoint or self.mqtts, tls=tls, identifier=identifier, budget_s=budget_s)
+
+    def probe_client(
+        self, identity: agent_enrol.Identity, *, endpoint: Endpoint | None = None
+    ) -> LineClient:
+        """Return a client with an enrolled probe's certificate."""
+        return self.client(identity.certificate_path, identity.key_path, endpoint=endpoint)
+
+    def write_token(self, path: Path, *, label: str = "a probe") -> Path:
+        """Register a probe and write its token file."""
+        path.write_text(enrolment.enrol(self.layout.directory, label=label, now=utc_now()))
+        return path
+
+    async def enrol_probe(self, state: Path) -> agent_enrol.Identity:
+        """Enrol a probe the way a person would, over this broker."""
+        token = self.write_token(state.with_name(f"{state.name}.token.toml"))
+        async with self.answering():
+            await agent_enrol.enrol(token, state)
+        return agent_enrol.load_identity(state)
+
+    @contextlib.asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Answer enrolment requests, as the server's ingest does."""
+        authority = load_authority(self.layout)
+        async with self.client() as client:
+            await client.subscribe(topics.ALL_ENROL, qos=1)
+
+            async def answer() -> None:
+                async for message in client.messages:
+                    token = topics.parse(str(message.topic)).client
+                    assert isinstance(message.payload, bytes)
+                    reply = enrolment.answer(
+                        message.payload,
+                        token=token,
+                        registry=self.registry,
+                        authority=authority,
+                        now=utc_now(),
+                    )
+                    await client.publish(topics.enrol_reply(token), reply, qos=1)
+
+            task = asyncio.create_task(answer())
+            try:
+                yield
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+@contextlib.asynccontextmanager
+async def running_server(directory: Path) -> AsyncIterator[LocalServer]:
+    """Init a server in `directory`, run its broker, and stop it at the end."""
+    layout = init_server(directory)
+    broker = BrokerProcess(directory)
+    await broker.start()
+    supervised = asyncio.create_task(_restart(broker))
+    try:
+        yield _handles(layout, broker)
+    finally:
+        supervised.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await supervised
+        await broker.stop()
+
+
+async def _restart(broker: BrokerProcess) -> None:
+    """Start the broker again whenever it ends: what BrokerProcess.run does after its start."""
+    while True:
+        await broker.wait()
+        await broker.start()
+
+
+def _handles(layout: Layout, broker: BrokerProcess) -> LocalServer:
+    """Return the handles of a server whose broker runs."""
+    settings = broker.settings.broker
+    return LocalServer(
+        layout=layout,
+        broker=broker,
+        mqtts=Endpoint("mqtts", HOST, settings.mqtts_port),
+        wss=Endpoint("wss", HOST, settings.wss_port),
+        registry=Registry(layout.registry),
+    )
+
+
+async def received(
+    client: LineClient, *, until: str, timeout_s: float = 10.0
+) -> list[tuple[str, bytes]]:
+    """Return (topic, payload) of what arrives before a message on the topic `until`."""
+    found: list[tuple[str, bytes]] = []
+    async with asyncio.timeout(timeout_s):
+        async for message in client.messages:
+            if str(message.topic) == until:
+                return found
+            assert isinstance(message.payload, bytes)
+            found.append((str(message.topic), message.payload))
+    raise aiomqtt.MqttError("the broker hung up")
+
+
+def utc_now() -> datetime:
+    """Return the time; certificates are checked against the real clock."""
+    return datetime.now(UTC)
