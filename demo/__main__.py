@@ -29,6 +29,7 @@ from demo.processes import (
     run,
 )
 from demo.table import History, render
+from linewatch_agent.status import NotRunningError, ask
 
 BEFORE_S = 20
 """How long the demo measures before it takes the broker away."""
@@ -76,13 +77,11 @@ class Demo:
         return f"http://127.0.0.1:{self.ports.web}/"
 
     def status(self) -> dict[str, Any] | None:
-        """Ask the probe how it is, by the command that a person would use."""
+        """Ask the probe how it is, as `linewatch-agent status` does."""
         try:
-            text = run(*AGENT, "status", "--state", self.programs.folder / "probe", "--json")
-        except DemoError:
+            return ask(self.programs.folder / "probe")
+        except NotRunningError:
             return None
-        status: dict[str, Any] = json.loads(text)
-        return status
 
     def stored(self) -> int | None:
         """Ask the server how many records of the probe it has; None if it is silent."""
@@ -90,7 +89,7 @@ class Demo:
         if fleet is None:
             return None
         return sum(
-            stream["records"]
+            int(stream["records"])
             for probe in fleet["probes"]
             if probe["probe"] == self.probe
             for stream in probe["streams"]
@@ -161,7 +160,8 @@ def _run(console: Console, programs: Programs, options: argparse.Namespace) -> i
             ends = None if options.duration is None else time.monotonic() + options.duration
             demo.show("Measuring. Ctrl-C ends the demo.", _after(ends))
             return 0
-        return _outage(console, demo, options.outage)
+        _outage(demo, options.outage)
+    return _account(console, demo)
 
 
 def _set_up(console: Console, programs: Programs, ports: Ports, *, outside_broker: bool) -> str:
@@ -199,8 +199,8 @@ def _after(ends: float | None) -> Callable[[object], bool]:
     return lambda _: ends is not None and time.monotonic() >= ends
 
 
-def _outage(console: Console, demo: Demo, outage_s: int) -> int:
-    """Take the broker away and bring it back; account for every record."""
+def _outage(demo: Demo, outage_s: int) -> None:
+    """Take the broker away and bring it back; then end the probe."""
     demo.show("Measuring, with the broker.", _after(time.monotonic() + BEFORE_S))
     demo.programs.kill("broker")
     ends = time.monotonic() + outage_s
@@ -214,21 +214,20 @@ def _outage(console: Console, demo: Demo, outage_s: int) -> int:
 
     demo.show("The broker is back; the probe hands over what it kept.", caught_up)
     demo.programs.stop("probe")
-    return _account(console, demo)
 
 
 def _is_synced(status: dict[str, Any]) -> bool:
-    return bool(status["store"]["backlog"] == 0 and any(status["store"]["acked"].values()))
+    return bool(status["store"]["backlog_sealed"] == 0 and any(status["store"]["acked"].values()))
 
 
 def _account(console: Console, demo: Demo) -> int:
     """Compare what the probe committed with what the server's archive holds, opened anew."""
     folder = demo.programs.folder
-    committed = json.loads(run(*AGENT, "count", "--state", folder / "probe"))
+    kept = json.loads(run(*AGENT, "status", "--state", folder / "probe", "--json", check=False))
     audit = json.loads(
         run(*SERVER, "audit", folder / "server", "--probe", demo.probe, "--json", check=False)
     )
-    measured = sum(committed.values())
+    measured = sum(kept["store"]["committed"].values())
     missing = measured - audit["stored"]
     console.print(f"records measured                      {measured}")
     console.print(f"stored at the server exactly once     {audit['stored'] - audit['duplicates']}")

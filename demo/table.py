@@ -73,8 +73,9 @@ def _ledger(status: dict[str, Any] | None, stored: int | None) -> Text:
 
 
 def _short(sample: dict[str, Any]) -> str:
-    if sample["failure"] is not None:
-        return _FAILURES.get(sample["failure"], sample["failure"][:7])
+    failure: str | None = sample["failure"]
+    if failure is not None:
+        return _FAILURES.get(failure, failure[:7])
     if sample["rtt_us"] is None:
         return "ok"
     return f"{sample['rtt_us'] / 1000:.2f}"

@@ -166,9 +166,25 @@ def _run(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from linewatch_agent.snapshot import in_words
-    from linewatch_agent.status import ask
+    from linewatch_agent.status import NotRunningError, ask
+    from linewatch_agent.store.database import StoreError
+    from linewatch_agent.store.peek import peek
 
-    status = ask(options.state)
+    try:
+        status = ask(options.state)
+    except NotRunningError as error:
+        try:
+            kept = peek(options.state)
+        except StoreError:
+            raise error from None
+        if options.json:
+            store = {"committed": kept.committed, "backlog": kept.backlog}
+            print(json.dumps({"running": False, "store": store}, indent=2))
+        else:
+            total = sum(kept.committed.values())
+            print(f"{total} records ever; {kept.backlog} not yet at the server")
+        print(f"linewatch-agent: {error}", file=sys.stderr)
+        return 1
     print(json.dumps(status, indent=2) if options.json else in_words(status))
     return 0
 

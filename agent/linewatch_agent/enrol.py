@@ -62,8 +62,7 @@ async def enrol(token_path: Path, state: Path, *, make_socket: MakeSocket = open
         EnrolmentError: no such file, not a token, damaged, expired, refused, or this
             machine is a probe already.
     """
-    token = _read_token(token_path, now=clock.utc_now())
-    identity = prepare(token, state)
+    identity = prepare_from(token_path, state)
     try:
         await _complete(identity, make_socket, BUDGET_S)
     except _Unreachable as reason:
@@ -72,6 +71,11 @@ async def enrol(token_path: Path, state: Path, *, make_socket: MakeSocket = open
             f"will follow when the server can be reached ({reason})."
         )
     return f"This machine is probe {identity.probe}, and the server knows it."
+
+
+def prepare_from(token_path: Path, state: Path) -> Identity:
+    """Do the part of `enrol` that needs no line: all that measuring needs."""
+    return prepare(_read_token(token_path, now=clock.utc_now()), state)
 
 
 async def complete(

@@ -20,6 +20,7 @@ def snapshot(agent: "Agent") -> dict[str, Any]:
     now_ms = clock.mono_ms()
     present = agent.timekeeper.present()
     return {
+        "running": True,
         "probe": agent.identity.probe,
         "version": agent.version,
         "uptime_s": round(clock.mono_s() - agent.began_s),
@@ -84,7 +85,8 @@ def _store(agent: "Agent") -> dict[str, Any]:
         "acked": {s.value: min(agent.machine.acked_count(s), committed[s]) for s in Stream},
         "measured": agent.recorder.state.measured,
         "waiting": agent.recorder.state.waiting,
-        "backlog": agent.machine.backlog(),
+        "backlog": agent.machine.backlog() + sum(agent.store.open_records().values()),
+        "backlog_sealed": agent.machine.backlog(),
         "bytes": counts.bytes,
         "bytes_max": agent.plan.config.store.max_bytes,
         "segments": counts.segments,

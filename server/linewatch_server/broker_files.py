@@ -9,7 +9,6 @@ Source: docs/decisions/0005-access-by-pattern-not-reload.md; mosquitto.conf(5).
 """
 
 import os
-import pwd
 import signal
 from pathlib import Path
 
@@ -116,7 +115,8 @@ def _configuration(layout: Layout, settings: Settings) -> str:
     broker = settings.broker
     lines = [
         "# Written anew at every start from server.toml.",
-        f"user {pwd.getpwuid(os.geteuid()).pw_name}",  # else it leaves root and loses its files
+        # Else it leaves root and can no longer read its own keys; as anybody else: no effect.
+        "user root",
         "per_listener_settings false",
         "allow_anonymous false",
         f"acl_file {folder}/acl",

@@ -6,6 +6,7 @@ makes the next one.
 """
 
 import asyncio
+import secrets
 import ssl
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,6 @@ log = structlog.get_logger()
 
 BATCH_MAX = 256
 RETRY_S = 2.0
-IDENTIFIER = "linewatch-collector"
 
 Answer = Callable[[bytes, str], bytes]
 """Takes an enrolment request and the topic that it came on, returns the reply."""
@@ -74,7 +74,12 @@ class Collector:
 
     async def _session(self) -> None:
         client = aiomqtt.Client(
-            self._host, self._port, identifier=IDENTIFIER, tls_context=self._tls, keepalive=30
+            self._host,
+            self._port,
+            # Random: whoever else connects with the same identifier would disconnect us.
+            identifier=secrets.token_hex(8),
+            tls_context=self._tls,
+            keepalive=30,
         )
         async with client:
             for topic in (*topics.ALL_SEGMENTS, topics.ALL_KEYS, topics.ALL_ENROL):

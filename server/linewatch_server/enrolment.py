@@ -117,7 +117,7 @@ def revoke(directory: Path, *, probe: ProbeId, now: datetime) -> tuple[Probe, bo
     the running server starts it with the new access list: every probe reconnects.
 
     Returns:
-        The probe, and whether a running broker was told (an external one never is).
+        The probe, and whether a running broker was told: one that somebody else runs never is.
     Raises:
         SetupError: there is no such probe, or the broker runs as somebody else.
     """
@@ -127,8 +127,6 @@ def revoke(directory: Path, *, probe: ProbeId, now: datetime) -> tuple[Probe, bo
     revoked = registry.revoke(probe, now=now)
     write_broker_files(layout, settings, registry)
     write_revocations(layout, registry)
-    if settings.broker.external:
-        return revoked, False
     try:
         return revoked, restart_broker(layout)
     except PermissionError:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from linewatch_core.records import Anchor, AnchorSource, BootStarted, LineChanged, LineKind
+from linewatch_core.records import Anchor, AnchorSource, Body, BootStarted, LineChanged, LineKind
 from linewatch_server.archive_writer import ArchiveWriter
 from linewatch_server.audit import audit
 from linewatch_server.exports.samples import csv_lines
 from linewatch_server.index.queries import Queries
 from linewatch_server.rebuild import open_index, rebuild
-from tests.support.probes import ProbeWriter, boot_id, store
+from tests.support.probes import Item, ProbeWriter, boot_id, store
 from tests.support.records import realistic_rolls, realistic_samples
 from tests.support.segments import recipient_secret
 
@@ -43,8 +43,9 @@ def main(days: int, probes: int) -> None:
         ask = Queries(directory, recipient_secrets=SECRETS)
         end = UTC + days * DAY
         timed("strips, cells of an hour", lambda: ask.strips(UTC, end, 3_600_000))
-        timed("strips, a day in cells of a minute", lambda: ask.strips(UTC, UTC + DAY, 60_000))
         one = ProbeWriter("0").probe
+        day = (UTC, UTC + DAY)
+        timed("strips of one probe, by the minute", lambda: ask.strips(*day, 60_000, probe=one))
         timed("targets of a line, a day", lambda: ask.targets(one, "fixed", UTC, UTC + DAY))
         timed("fleet", ask.fleet)
         samples = ask.samples(one, None, UTC, end)
@@ -52,10 +53,10 @@ def main(days: int, probes: int) -> None:
         print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
 
 
-def backlog(writer: ProbeWriter, days: int) -> list[object]:
+def backlog(writer: ProbeWriter, days: int) -> list[Item]:
     """Return an enrolment and the segments of so many days."""
     boot = boot_id(writer.label)
-    events = [
+    events: list[Body] = [
         BootStarted(0, "0.1.0"),
         *(LineChanged(0, n, LineKind.FIXED, True, (4,)) for n in ("fixed", "modem-1")),
         *(

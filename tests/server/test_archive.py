@@ -331,6 +331,41 @@ def test_a_full_disk_is_told_and_the_archive_stays_whole(tmp_path: Path) -> None
     assert done.stdout.strip().endswith("free some or move it")
 
 
+ENDLESS = """
+import sys
+from pathlib import Path
+from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.model.entries import EntryKind
+
+number = 0
+with ArchiveWriter(Path(sys.argv[1]), pack_bytes_max=4000) as writer:
+    while True:
+        for _ in range(7):
+            writer.append(EntryKind.SEGMENT, number.to_bytes(4, "big") + bytes(900), 1)
+            number += 1
+        writer.sync()
+        print(number, flush=True)
+"""
+
+
+def test_what_was_synced_survives_kill_9(tmp_path: Path) -> None:
+    """Killed at any moment, everything that was synced is replayed, and writing goes on."""
+    kept = 0
+    for lines in (1, 5, 12):
+        child = subprocess.Popen(
+            [sys.executable, "-c", ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        with child, child.stdout:
+            synced = [int(child.stdout.readline()) for _ in range(lines)][-1]
+            child.kill()
+        found = numbers(Archive(tmp_path))[kept:]
+        assert found == list(range(len(found)))
+        assert len(found) >= synced
+        kept += len(found)
+        Archive(tmp_path).verify_closed_packs()
+
+
 def test_payloads_of_each_kind_round_trip() -> None:
     """Keys, enrolments and quarantined bytes come back as they went in."""
     keys = Keys(PROBE, b"\0certificates")

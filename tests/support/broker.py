@@ -130,7 +130,7 @@ async def running_server(directory: Path) -> AsyncIterator[LocalServer]:
     layout = init_server(directory)
     broker = BrokerProcess(directory)
     await broker.start()
-    supervised = asyncio.create_task(_restart(broker))
+    supervised = asyncio.create_task(broker.keep())
     try:
         yield _handles(layout, broker)
     finally:
@@ -138,13 +138,6 @@ async def running_server(directory: Path) -> AsyncIterator[LocalServer]:
         with contextlib.suppress(asyncio.CancelledError):
             await supervised
         await broker.stop()
-
-
-async def _restart(broker: BrokerProcess) -> None:
-    """Start the broker again whenever it ends: what BrokerProcess.run does after its start."""
-    while True:
-        await broker.wait()
-        await broker.start()
 
 
 def _handles(layout: Layout, broker: BrokerProcess) -> LocalServer:

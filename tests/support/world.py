@@ -80,7 +80,9 @@ class World:
         """The probe's configuration file."""
         return self.folder / "agent.toml"
 
-    def command(self, *command: str | Path, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    def command(
+        self, *command: str | Path, check: bool = True
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command at home to its end."""
         done = subprocess.run(
             self.home.inside(*map(str, command)),
@@ -122,7 +124,7 @@ class World:
         return (self.folder / f"{name}.log").read_text()
 
     def set_up_server(self, *, external_broker: bool = False) -> None:
-        """Make the server's directory; the ports are the defaults, since home is its own network."""
+        """Make the server's directory; the ports are the usual ones: home is its own network."""
         self.command(*SERVER, "init", self.server, "--host", HOME4)
         settings = (self.server / "server.toml").read_text() + "error_ms = 10\n"
         if external_broker:
@@ -171,7 +173,7 @@ class World:
             status = self.status()
             if status is None or not status["uplink"]["connected"]:
                 return False
-            return status["store"]["backlog"] == 0 and status["store"]["acked"]["raw"] > 0
+            return status["store"]["backlog_sealed"] == 0 and status["store"]["acked"]["raw"] > 0
 
         self.until("syncing", synced)
 
@@ -185,7 +187,10 @@ class World:
 def world(folder: Path) -> Iterator[World]:
     """Make a home with one line, and targets behind it; end and remove all of it afterwards."""
     with namespaces("home", "isp") as (home, isp):
-        wire((home, "eth0", (f"{HOME4}/24", f"{HOME6}/64")), (isp, "isp0", (f"{ISP4}/24", f"{ISP6}/64")))
+        wire(
+            (home, "eth0", (f"{HOME4}/24", f"{HOME6}/64")),
+            (isp, "isp0", (f"{ISP4}/24", f"{ISP6}/64")),
+        )
         home.run("ip", "route", "add", "default", "via", ISP4)
         home.run("ip", "-6", "route", "add", "default", "via", ISP6)
         home.allow_ping()

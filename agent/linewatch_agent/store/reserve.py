@@ -14,6 +14,11 @@ RESERVE_BYTES = 512 * 1024
 """Twice the WAL at its usual greatest (opening.WAL_PAGES)."""
 
 
+def has_reserve(directory: Path) -> bool:
+    """Return whether the reserve is there."""
+    return (directory / RESERVE_FILE).exists()
+
+
 def keep_reserve(directory: Path) -> None:
     """Make the reserve if it is missing and there is plenty of room for it."""
     path = directory / RESERVE_FILE

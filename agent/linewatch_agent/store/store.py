@@ -19,7 +19,12 @@ from linewatch_agent.store.blocks import OpenBlock, SealedFrame, segments_of_jou
 from linewatch_agent.store.database import PAGE_BYTES, StoreDamagedError, StoreFullError
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.opening import Opened, open_database
-from linewatch_agent.store.reserve import keep_reserve, release_reserve
+from linewatch_agent.store.reserve import (
+    RESERVE_BYTES,
+    has_reserve,
+    keep_reserve,
+    release_reserve,
+)
 from linewatch_agent.store.room import AckState, Thinned, choose, gaps_of, give_up
 from linewatch_agent.store.tables import (
     SealedRange,
@@ -335,12 +340,18 @@ class Store:
         return thinned
 
     def room_is_short(self) -> bool:
-        """Return whether the store is at its bound, or the disk at its floor."""
+        """Return whether the store is at its bound, or the disk at its floor.
+
+        At the floor, only a file without room within is short: what was given up there is
+        used again, so that the file grows no more.
+        """
         used, free = self._db.pages()
         if used * PAGE_BYTES >= self._limits.bytes_max:
             return True
-        disk_free = shutil.disk_usage(self._db.directory).free
-        return disk_free < self._limits.free_bytes_min and free * PAGE_BYTES < _MIB
+        directory = self._db.directory
+        spare = 0 if has_reserve(directory) else 2 * RESERVE_BYTES
+        floor = max(self._limits.free_bytes_min, spare)
+        return free * PAGE_BYTES < _MIB // 2 and shutil.disk_usage(directory).free < floor
 
     def counts(self) -> StoreCounts:
         """Return how the store stands."""

@@ -7,8 +7,10 @@ that an anchor which came yesterday narrows what was stored last month.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from sqlite3 import Connection
+from typing import TypeAlias
 
 from linewatch_core.errors import LimitError
 from linewatch_core.ids import ProbeId
@@ -44,8 +46,11 @@ from linewatch_server.model.views import (
 
 FINE_CELL_MS = 2 * ROLL_WINDOW_MS
 """Cells below this are counted from samples: a five-minute window would leave some empty."""
-FINE_SEGMENTS_MAX = 2_000
-"""How many segments one drawing may open: about four seconds on a small server."""
+FINE_SAMPLES_MAX = 200_000
+"""How many samples one drawing may open: about six seconds of one core, by tests/bench."""
+
+
+_ToOpen: TypeAlias = tuple[ProbeId, ProbeClock, MonoRange, list[RawSegment]]
 
 
 class Queries:
@@ -88,20 +93,20 @@ class Queries:
         lines: list[tuple[ProbeId, str, LineKind | None]] = []
         counted: list[Counted] = []
         gaps: list[PlacedGap] = []
-        opened = 0
+        to_open: list[_ToOpen] = []
         with snapshot(self._path) as db:
             for one in reads.probes(db) if probe is None else [probe]:
                 clock = reads.clock(db, one)
                 lines += [(one, view.line, view.kind) for view in lines_of(db, one, clock=clock)]
                 gaps += placed_gaps(db, one, clock)
                 for reach in clock.ranges(from_ms, to_ms - 1):
-                    if not fine:
+                    if fine:
+                        to_open.append((one, clock, reach, reads.raw_segments(db, one, reach)))
+                    else:
                         counted += _counted_windows(db, one, clock, reach)
-                        continue
-                    segments = reads.raw_segments(db, one, reach)
-                    opened += len(segments)
-                    _check_opened(opened)
-                    counted += self._counted_samples(one, clock, reach, segments)
+        _check_samples(to_open)
+        for item in to_open:
+            counted += self._counted_samples(*item)
         return build_strips(lines, counted, gaps, bounds=bounds, cell_ms=cell_ms, from_raw=fine)
 
     def targets(
@@ -180,10 +185,10 @@ class Queries:
             yield Counted(probe, row.sample.line, row.at, 1, int(row.sample.failure is None))
 
 
-def _check_opened(segments: int) -> None:
-    if segments > FINE_SEGMENTS_MAX:
+def _check_samples(to_open: Sequence[_ToOpen]) -> None:
+    if sum(found.count for *_, segments in to_open for found in segments) > FINE_SAMPLES_MAX:
         raise LimitError(
-            f"cannot draw cells this fine: more than {FINE_SEGMENTS_MAX} segments to open; "
+            f"cannot draw cells this fine: more than {FINE_SAMPLES_MAX} samples to open; "
             f"choose cells of {FINE_CELL_MS // 60_000} minutes or more, or a shorter range"
         )
 
@@ -229,10 +234,11 @@ def _window_at(clock: ProbeClock, reach: MonoRange, window: int) -> Interval:
 def _counted_windows(
     db: Connection, probe: ProbeId, clock: ProbeClock, reach: MonoRange
 ) -> Iterator[Counted]:
-    for window, line, sent, answered in reads.line_windows(
-        db, probe, reach, windows=_windows(reach)
-    ):
-        yield Counted(probe, line, _window_at(clock, reach, window), sent, answered)
+    rows = reads.line_windows(db, probe, reach, windows=_windows(reach))
+    for window, lines in groupby(rows, key=lambda row: row[0]):
+        at = _window_at(clock, reach, window)
+        for _, line, sent, answered in lines:
+            yield Counted(probe, line, at, sent, answered)
 
 
 def _series(

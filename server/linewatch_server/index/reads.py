@@ -39,12 +39,12 @@ class EvRow:
 
 @dataclass(frozen=True, slots=True)
 class RawSegment:
-    """Where a segment of samples lies, and the range of its boot's clock."""
+    """Where a segment of samples lies, how many it holds, and the range of its boot's clock."""
 
     location: Location
     epoch: Epoch
     boot: BootId
-    first_seq: int
+    count: int
     mono_first_ms: int
     mono_last_ms: int
 
@@ -219,7 +219,8 @@ def rollups(
 def raw_segments(db: sqlite3.Connection, probe: ProbeId, reach: MonoRange) -> list[RawSegment]:
     """Return a boot's opened segments of samples that reach into a range, by their start."""
     rows = db.execute(
-        "SELECT pack, place, epoch, boot, first_seq, mono_first_ms, mono_last_ms FROM segments"
+        "SELECT pack, place, epoch, boot, last_seq - first_seq + 1, mono_first_ms, mono_last_ms"
+        " FROM segments"
         " WHERE probe = ? AND epoch = ? AND boot = ? AND stream = 'raw' AND state = 'opened'"
         " AND mono_first_ms <= ? AND mono_last_ms >= ? ORDER BY mono_first_ms, first_seq",
         (probe, reach.epoch, reach.boot, reach.last_ms, reach.first_ms),

@@ -63,12 +63,8 @@ ENDPOINTS = (
     Endpoint("/", show_coordinator, "The coordinator's page.", (*_RANGE, _PAGE), media=_HTML),
     Endpoint("/probe/{probe}", show_probe, "The page of one probe.", _RANGE, media=_HTML),
     Endpoint("/api/fleet", api.get_fleet, "Every probe.", answer=answers.FleetAnswer),
-    Endpoint(
-        "/api/strips", api.get_strips, "Strips of every line.", _RANGE, answers.StripsAnswer
-    ),
-    Endpoint(
-        "/api/events", api.get_events, "Events of every probe.", _RANGE, answers.EventsAnswer
-    ),
+    Endpoint("/api/strips", api.get_strips, "Strips of every line.", _RANGE, answers.StripsAnswer),
+    Endpoint("/api/events", api.get_events, "Events of every probe.", _RANGE, answers.EventsAnswer),
     Endpoint("/api/probes/{probe}", api.get_probe, "One probe.", answer=answers.ProbeAnswer),
     Endpoint(
         "/api/probes/{probe}/targets",
@@ -92,12 +88,8 @@ ENDPOINTS = (
         list[answers.SampleAnswer],
         ("application/json", "text/csv"),
     ),
-    Endpoint(
-        "/api/openapi.json", documents.get_openapi, "This document.", answer=dict[str, Any]
-    ),
-    Endpoint(
-        "/healthz", api.get_health, "Whether the server works.", answer=answers.HealthAnswer
-    ),
+    Endpoint("/api/openapi.json", documents.get_openapi, "This document.", answer=dict[str, Any]),
+    Endpoint("/healthz", api.get_health, "Whether the server works.", answer=answers.HealthAnswer),
     Endpoint(STYLE_PATH, documents.get_style, "The style of the pages.", media=("text/css",)),
     Endpoint("/favicon.ico", documents.get_icon, "No icon.", media=()),
 )

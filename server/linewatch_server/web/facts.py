@@ -3,20 +3,20 @@
 Pure. Says what was and was not observed, and nothing of causes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
-from linewatch_server.model.strips import Strips
+from linewatch_server.model.strips import CellState, Strips
 from linewatch_server.model.views import ProbeView
-from linewatch_server.web.strip_table import NONE, NO_DATA, ShownCell, ShownRow, StripTable
+from linewatch_server.web.strip_table import NO_DATA, ShownCell, ShownRow, StripTable
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive cells of one line that show the same: the longest such, and how many there are."""
+    """Consecutive cells of one line that show the same; `others`: how many more such there are."""
 
     probe: ProbeId
     line: str
@@ -33,7 +33,9 @@ class RangeFacts:
         probes, lines: how many the strips have.
         sent, answered: checks in all cells.
         unplaced: checks that nothing places in time.
-        silent: the longest stretch per line in which checks ran and none answered.
+        low: the longest stretch per line in which fewer than one check in five
+            answered. A line that is cut off still hears its own gateway, so `none`
+            would miss it.
         unknown: the longest stretch per line without data and without a known gap.
         gapped: how many lines have a known gap.
     """
@@ -43,7 +45,7 @@ class RangeFacts:
     sent: int
     answered: int
     unplaced: int
-    silent: tuple[Stretch, ...]
+    low: tuple[Stretch, ...]
     unknown: tuple[Stretch, ...]
     gapped: int
 
@@ -80,8 +82,8 @@ def range_facts(strips: Strips, table: StripTable) -> RangeFacts:
         sent=sum(cell.sent for cell in cells),
         answered=sum(cell.answered for cell in cells),
         unplaced=sum(row.unplaced for row in strips.rows),
-        silent=tuple(_longest(table.rows, NONE)),
-        unknown=tuple(_longest(table.rows, NO_DATA)),
+        low=tuple(_longest(table.rows, _is_low)),
+        unknown=tuple(_longest(table.rows, _is_unknown)),
         gapped=sum(any(cell.gap for cell in row.cells) for row in strips.rows),
     )
 
@@ -113,19 +115,26 @@ def count_missing(holes: Iterable[tuple[int, int]]) -> int:
     return sum(last - first + 1 for first, last in holes)
 
 
-def _longest(rows: Iterable[ShownRow], mark: str) -> Iterator[Stretch]:
-    """Yield the longest stretch per line whose cells have `mark`, the longest line first."""
+def _is_low(shown: ShownCell) -> bool:
+    cell = shown.cell
+    return cell.state is CellState.DATA and cell.answered * 5 < cell.sent
+
+
+def _is_unknown(shown: ShownCell) -> bool:
+    return shown.mark == NO_DATA
+
+
+def _longest(rows: Iterable[ShownRow], belongs: Callable[[ShownCell], bool]) -> Iterator[Stretch]:
+    """Yield the longest stretch per line of cells that belong, the longest of all first."""
     found = []
     for row in rows:
-        runs = [
-            list(cells)
-            for same, cells in groupby(row.cells, key=lambda cell: cell.mark.rstrip("?") == mark)
-            if same
-        ]
+        runs = [list(cells) for same, cells in groupby(row.cells, key=belongs) if same]
         if runs:
             longest = max(runs, key=_length_ms)
             others = len(runs) - 1
-            found.append(Stretch(row.probe, row.line, longest[0].from_ms, longest[-1].to_ms, others))
+            found.append(
+                Stretch(row.probe, row.line, longest[0].from_ms, longest[-1].to_ms, others)
+            )
     yield from sorted(found, key=lambda s: (s.from_ms - s.to_ms, s.probe, s.line))
 
 

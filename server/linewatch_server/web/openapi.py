@@ -5,11 +5,11 @@ Source: OpenAPI Specification 3.1.1; schemas are JSON Schema 2020-12 by msgspec.
 
 import re
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from linewatch_server import __version__
 from linewatch_server.web.answers import ErrorAnswer
 from linewatch_server.web.endpoints import Endpoint, Parameter
 
@@ -28,14 +28,12 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             component["additionalProperties"] = False
     *found, error = schemas
     answers = iter(found)
-    paths = {
-        endpoint.path: {"get": _operation(endpoint, answers, error)} for endpoint in endpoints
-    }
+    paths = {endpoint.path: {"get": _operation(endpoint, answers, error)} for endpoint in endpoints}
     return {
         "openapi": "3.1.1",
         "info": {
             "title": "Linewatch",
-            "version": __version__,
+            "version": version("linewatch"),
             "description": "What the probes of a fleet measured. Times in fields named `_ms` are "
             "Unix milliseconds of UTC; an interval's open side is null.",
         },
@@ -44,7 +42,9 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint, answers: Iterator[dict[str, Any]], error: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    endpoint: Endpoint, answers: Iterator[dict[str, Any]], error: dict[str, Any]
+) -> dict[str, Any]:
     schema = next(answers) if endpoint.answer is not None else None
     content: dict[str, Any] = {
         media: {"schema": schema if media == _JSON else {"type": "string"}}
@@ -59,7 +59,10 @@ def _operation(endpoint: Endpoint, answers: Iterator[dict[str, Any]], error: dic
     }
     return {
         "summary": endpoint.text,
-        "parameters": [*_path_parameters(endpoint.path), *map(_query_parameter, endpoint.parameters)],
+        "parameters": [
+            *_path_parameters(endpoint.path),
+            *map(_query_parameter, endpoint.parameters),
+        ],
         "responses": {"200" if content else "204": good, "default": bad},
     }
 

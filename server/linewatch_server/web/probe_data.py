@@ -29,6 +29,11 @@ class Counted:
         return sum(target.sent for target in self.targets)
 
     @property
+    def estimated(self) -> bool:
+        """Whether some times are estimated from five-minute counts."""
+        return any(target.rtt is not None and not target.rtt.exact for target in self.targets)
+
+    @property
     def answered(self) -> int:
         """How many of them answered."""
         return sum(target.answered for target in self.targets)

@@ -38,16 +38,17 @@ def make_environment() -> Environment:
         "day": lambda ms: format_utc(ms, "%m-%d"),
         "clock": lambda ms: format_utc(ms, "%H:%M"),
         "iso": lambda ms: format_utc(ms, "%Y-%m-%dT%H:%M:%SZ"),
-        "count": lambda number: f"{number:,}",
+        "number": lambda number: f"{number:,}",
         "percent": format_percent,
         "ms": lambda us: f"{us / 1000:,.1f}",
-        "length": format_length,
+        "duration": format_length,
         "short": lambda probe: probe[:SHORT_ID],
     }
     environment.globals |= {
         "style_url": f"{STYLE_PATH}?v={sha256(STYLE).hexdigest()[:12]}",
         "link": link,
         "is_sure": is_sure,
+        "numbers": range,
     }
     return environment
 
@@ -62,7 +63,7 @@ def format_utc(utc_ms: int, form: str) -> str:
 
 def format_percent(part: int, whole: int) -> str:
     """Return a share; 0 % and 100 % only for none and all."""
-    if part == 0 or part == whole:
+    if part in {0, whole}:
         return "100" if part else "0"
     return f"{min(max(part * 100 / whole, 0.1), 99.9):.1f}"
 
@@ -71,7 +72,8 @@ def format_length(length_ms: int) -> str:
     """Return a duration in its two greatest units (`d`, `h`, `min`, `s`: SI and its companions)."""
     rest_s = max(0, round(length_ms / 1000))
     parts = []
-    for unit, unit_s in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    for unit, unit_s in units if rest_s >= 2 * 86_400 else units[1:]:
         count, rest_s = divmod(rest_s, unit_s)
         if count:
             parts.append(f"{count} {unit}")

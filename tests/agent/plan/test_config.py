@@ -210,10 +210,10 @@ def test_an_endpoint_that_cannot_be_used_is_refused(endpoint: str) -> None:
 
 
 def test_the_hash_follows_what_is_measured_only() -> None:
-    """Schedule and targets change the hash; comments, devices, folders and endpoints do not."""
+    """Schedule and targets change the hash; comments, devices and endpoints do not."""
     targets = (Target(id="a", role=Role.NEUTRAL, host="a.example", checks=(Check.ICMP,)),)
     plain = config_sha256(Config(), targets)
-    local = LINE + "[store]\ndir='/x'\n[uplink]\nendpoints=['mqtts://a:1']\n# said"
+    local = LINE + "[uplink]\nendpoints=['mqtts://a:1']\n# said"
     assert config_sha256(load_config(local, name="f"), targets) == plain
     assert config_sha256(load_config("[schedule]\nspread=0.5", name="f"), targets) != plain
     assert config_sha256(Config(), ()) != plain

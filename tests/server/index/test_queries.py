@@ -301,9 +301,11 @@ def test_too_fine_a_drawing_is_refused_before_anything_is_opened(
     probe = ProbeWriter()
     parts = [probe.close(A, minutes(n, n + 1)) for n in range(6)]
     server.take(probe.enrolment(), probe.close(A, opening()), *parts)
-    monkeypatch.setattr(queries, "FINE_SEGMENTS_MAX", 5)
-    with pytest.raises(LimitError, match="choose cells of 10 minutes or more"):
-        server.ask.strips(UTC, UTC + HOUR, MINUTE)
+    monkeypatch.setattr(queries, "FINE_SAMPLES_MAX", 5)
+    with monkeypatch.context() as patch:
+        patch.delattr(Opener, "open")
+        with pytest.raises(LimitError, match="choose cells of 10 minutes or more"):
+            server.ask.strips(UTC, UTC + HOUR, MINUTE)
     assert len(server.ask.strips(UTC, UTC + 3 * MINUTE, MINUTE).rows) == 1
 
 

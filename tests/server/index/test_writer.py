@@ -198,8 +198,10 @@ def test_an_index_ahead_of_a_restored_archive_is_rebuilt(tmp_path: Path) -> None
         index.close()
     archive.pack_path(1).write_bytes(yesterday)
     with ArchiveWriter(tmp_path) as archive:
+        ahead = Index(tmp_path, archive, Opener(SECRETS))
         with pytest.raises(IndexOutdatedError, match="linewatch-server rebuild"):
-            Index(tmp_path, archive, Opener(SECRETS)).catch_up()
+            ahead.catch_up()
+        ahead.close()
         index, _ = open_index(tmp_path, archive, recipient_secrets=SECRETS)
         assert list(index.coverage(writer.probe, writer.epoch, Stream.RAW)) == [(1, 1)]
         index.close()

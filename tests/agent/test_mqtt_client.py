@@ -1,0 +1,195 @@
+"""The one connection: endpoints, TLS, sockets that others make, servers that hang."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import paho.mqtt.client
+import pytest
+
+from linewatch_agent.mqtt_client import (
+    Endpoint,
+    LineClient,
+    connect_problem,
+    parse_endpoint,
+    tls_context,
+)
+from linewatch_core.errors import MalformedError
+from linewatch_server.pki import Authority
+from tests.support.broker import HOST, LocalServer, free_ports, running_server
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
+    """A server's directory with its broker running."""
+    async with running_server(tmp_path / "server") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("mqtts://a.example:8883", Endpoint("mqtts", "a.example", 8883)),
+        ("wss://192.0.2.7:443/", Endpoint("wss", "192.0.2.7", 443)),
+        ("mqtts://[2001:db8::7]:8883", Endpoint("mqtts", "2001:db8::7", 8883)),
+    ],
+)
+def test_an_endpoint_is_read_and_written(text: str, endpoint: Endpoint) -> None:
+    """Names, IPv4 and IPv6."""
+    assert parse_endpoint(text) == endpoint
+    assert str(endpoint) == text.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a.example:8883",
+        "mqtt://a:1883",
+        "mqtts://a",
+        "mqtts://a:0",
+        "wss://a:65536",
+        "wss://a b:1",
+    ],
+)
+def test_what_is_no_endpoint_is_refused(text: str) -> None:
+    """Plain MQTT above all."""
+    with pytest.raises(MalformedError, match="not an endpoint: "):
+        parse_endpoint(text)
+
+
+def test_paho_has_the_hooks_that_line_client_replaces() -> None:
+    """A new paho without them would bypass the line that a socket is bound to."""
+    for hook in ("_create_socket", "_create_socket_connection", "_ssl_wrap_socket"):
+        assert callable(getattr(paho.mqtt.client.Client, hook))
+
+
+@pytest.mark.parametrize("scheme", ["mqtts", "wss"])
+async def test_the_socket_is_the_one_that_was_made(server: LocalServer, scheme: str) -> None:
+    """Over both transports all bytes go through the socket of `make_socket`."""
+    endpoint = server.mqtts if scheme == "mqtts" else server.wss
+    asked: list[tuple[str, int]] = []
+
+    def make(host: str, port: int) -> socket.socket:
+        asked.append((host, port))
+        return socket.create_connection((host, port))
+
+    client = LineClient(endpoint, tls=_tls(server), identifier="x", make_socket=make)
+    async with client:
+        await client.subscribe("lw/1/#", qos=1)
+        await client.publish("lw/1/x", b"y" * 50_000, qos=1)
+        message = await anext(client.messages)
+        assert message.payload == b"y" * 50_000
+    assert asked == [(endpoint.host, endpoint.port)]
+
+
+async def test_only_the_fleets_authority_is_trusted(server: LocalServer, tmp_path: Path) -> None:
+    """A server in the middle with another authority's certificate gets no byte of MQTT."""
+    other, _ = Authority.create()
+    pair = other.issue_client("server")
+    (tmp_path / "c").write_bytes(pair.certificate_pem)
+    (tmp_path / "k").write_bytes(pair.key_pem)
+    tls = tls_context(
+        authority_pem=other.certificate_pem.decode(), certificate=tmp_path / "c", key=tmp_path / "k"
+    )
+    with pytest.raises(aiomqtt.MqttError) as caught:
+        await LineClient(server.mqtts, tls=tls, identifier="x").__aenter__()
+    assert connect_problem(caught.value) == "somebody else answered in the server's place"
+
+
+async def test_another_name_than_the_certificates_is_refused(server: LocalServer) -> None:
+    """The right authority does not make up for the wrong name."""
+    endpoint = Endpoint("mqtts", "127.0.0.3", server.mqtts.port)
+    make = lambda _, port: socket.create_connection((HOST, port))  # noqa: E731
+    with pytest.raises(aiomqtt.MqttError) as caught:
+        await LineClient(endpoint, tls=_tls(server), identifier="x", make_socket=make).__aenter__()
+    assert "another name" in connect_problem(caught.value)
+
+
+async def test_nobody_there_is_said(server: LocalServer) -> None:
+    """A closed port is told from a silent one."""
+    endpoint = Endpoint("wss", HOST, free_ports(1)[0])
+    with pytest.raises(aiomqtt.MqttError) as caught:
+        await LineClient(endpoint, tls=_tls(server), identifier="x").__aenter__()
+    assert connect_problem(caught.value) == "nothing listens at the server's address"
+
+
+async def test_a_tarpit_does_not_hold_a_connection_up(server: LocalServer) -> None:
+    """A server that accepts and says nothing costs its budget, not more."""
+    with socket.create_server((HOST, 0)) as tarpit:
+        endpoint = Endpoint("mqtts", HOST, tarpit.getsockname()[1])
+        client = LineClient(endpoint, tls=_tls(server), identifier="x", budget_s=0.2)
+        with pytest.raises(aiomqtt.MqttError) as caught:
+            await client.__aenter__()
+    assert connect_problem(caught.value) == "no answer in time"
+
+
+async def test_a_trickle_does_not_hold_a_connection_up(server: LocalServer) -> None:
+    """A byte now and then, for ever, is no answer either."""
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(server.layout.certificate("broker"), server.layout.key("broker"))
+    async with await asyncio.start_server(trickle, HOST, 0, ssl=tls) as slow:
+        endpoint = Endpoint("wss", HOST, slow.sockets[0].getsockname()[1])
+        client = LineClient(endpoint, tls=_tls(server), identifier="x", budget_s=0.2)
+        with pytest.raises(aiomqtt.MqttError) as caught:
+            async with asyncio.timeout(20):
+                await client.__aenter__()
+    assert connect_problem(caught.value) == "no answer in time"
+
+
+async def test_an_attempt_that_was_given_up_cannot_connect_later(server: LocalServer) -> None:
+    """A slow line that answers after the cancel finds its socket closed."""
+    opening, go_on = threading.Event(), threading.Event()
+    made: list[socket.socket] = []
+
+    def make(host: str, port: int) -> socket.socket:
+        opening.set()
+        go_on.wait(10)
+        made.append(socket.create_connection((host, port)))
+        return made[0]
+
+    client = LineClient(server.mqtts, tls=_tls(server), identifier="x", make_socket=make)
+    attempt = asyncio.create_task(client.__aenter__())
+    await asyncio.to_thread(opening.wait, 10)
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    go_on.set()
+    async with asyncio.timeout(10):
+        while not made or made[0].fileno() != -1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def test_damaged_files_say_to_enrol_again(tmp_path: Path) -> None:
+    """Not a traceback of OpenSSL."""
+    _, pair = Authority.create()
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_text("damaged")
+    with pytest.raises(MalformedError, match="enrol the probe again with a new token"):
+        tls_context(
+            authority_pem=pair.certificate_pem.decode(),
+            certificate=tmp_path / "tls.crt",
+            key=tmp_path / "tls.key",
+        )
+
+
+def _tls(server: LocalServer) -> ssl.SSLContext:
+    return tls_context(
+        authority_pem=server.layout.authority_certificate.read_text(),
+        certificate=server.layout.certificate("server"),
+        key=server.layout.key("server"),
+    )

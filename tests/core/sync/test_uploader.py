@@ -1,0 +1,349 @@
+"""The probe's half of the sync, as conversations: what happened -> what it does."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from linewatch_core.records import Stream
+from linewatch_core.sync.messages import Ack, StreamAck
+from linewatch_core.sync.uploader import (
+    AckReceived,
+    Command,
+    Connected,
+    Disconnected,
+    Dropped,
+    Event,
+    Held,
+    Published,
+    Reconnect,
+    SaveAck,
+    Send,
+    Sent,
+    Tick,
+    Uploader,
+    UploadLimits,
+    acked_set,
+    within,
+)
+
+EPOCH = "00112233445566aa"
+EV, ROLL, RAW = Stream.EV, Stream.ROLL, Stream.RAW
+
+
+def ack(
+    streams: dict[Stream, StreamAck],
+    *,
+    conn: int = 1,
+    birth: bool = False,
+    epoch: str = EPOCH,
+    credit: int = 256 * 1024,
+) -> AckReceived:
+    """Return what the driver tells the machine of a valid ack."""
+    return AckReceived(
+        Ack(
+            probe="a" * 16,
+            epoch=epoch,
+            conn=conn,
+            birth=birth,
+            streams=streams,
+            server_ms=0,
+            server_error_ms=0,
+            credit_bytes=credit,
+        )
+    )
+
+
+BIRTH_ACK = ack({}, birth=True)
+
+
+def play(machine: Uploader, events: Iterable[Event], now: float = 0.0) -> list[Command]:
+    """Tell the machine of events, all at `now`; return all that it says."""
+    return [command for event in events for command in machine.handle(event, now)]
+
+
+def send_all(machine: Uploader, commands: list[Command], *, size: int = 1000) -> list[Send]:
+    """Do what the machine asks, ten records a segment, until it asks no more."""
+    sends: list[Send] = []
+    while commands:
+        (command,) = commands
+        assert isinstance(command, Send)
+        sends.append(command)
+        first = (command.seq - 1) // 10 * 10 + 1
+        key = (command.stream, first, first + 9)
+        commands = play(machine, [Sent(*key, size), Published(*key)])
+    return sends
+
+
+def connected(*held: Held, limits: UploadLimits | None = None) -> Uploader:
+    """Return a machine that has `held`, just connected as number 1."""
+    machine = Uploader(epoch=EPOCH, limits=limits)
+    play(machine, [*held, Connected(1)])
+    return machine
+
+
+def test_the_birth_ack_opens_the_way() -> None:
+    """connected -> nothing; the birth's ack -> the first send."""
+    machine = Uploader(epoch=EPOCH)
+    assert play(machine, [Held(EV, 1, 10), Connected(1)]) == []
+    assert machine.handle(BIRTH_ACK, 0.4) == [Send(EV, 1)]
+
+
+def test_without_a_birth_ack_it_begins_after_five_seconds() -> None:
+    """An old server, or a lost ack, holds nothing up for longer."""
+    machine = connected(Held(EV, 1, 10))
+    assert machine.wakeup_at() == 5.0
+    assert machine.handle(Tick(), 4.9) == []
+    assert machine.handle(Tick(), 5.0) == [Send(EV, 1)]
+
+
+def test_nothing_is_sent_without_a_connection() -> None:
+    """Records wait; nothing is due; an old ack changes nothing."""
+    machine = Uploader(epoch=EPOCH)
+    assert play(machine, [Held(EV, 1, 10), Tick(), BIRTH_ACK]) == []
+    assert machine.wakeup_at() is None
+    assert machine.backlog() == 10
+
+
+def test_one_is_asked_for_at_a_time() -> None:
+    """send -> (nothing more until the driver says how large it was)."""
+    machine = connected(Held(EV, 1, 30))
+    assert machine.handle(BIRTH_ACK, 0) == [Send(EV, 1)]
+    assert play(machine, [Tick(), Held(RAW, 1, 10), BIRTH_ACK]) == []
+    assert play(machine, [Sent(EV, 1, 10, 900)]) == [Send(EV, 11)]
+
+
+def test_a_drop_elsewhere_does_not_ask_twice() -> None:
+    """Thinning of other records while a segment is being loaded is not its answer."""
+    machine = connected(Held(EV, 1, 10), Held(RAW, 1, 30))
+    assert machine.handle(BIRTH_ACK, 0) == [Send(EV, 1)]
+    assert play(machine, [Dropped(RAW, 1, 10)]) == []
+    assert play(machine, [Sent(EV, 1, 10, 900)]) == [Send(RAW, 11)]
+
+
+def test_what_the_store_no_longer_has_is_passed_over() -> None:
+    """send -> dropped -> the next one."""
+    machine = connected(Held(RAW, 1, 30))
+    assert machine.handle(BIRTH_ACK, 0) == [Send(RAW, 1)]
+    assert play(machine, [Dropped(RAW, 1, 10)]) == [Send(RAW, 11)]
+    assert machine.backlog() == 20
+
+
+def test_the_order_after_a_reconnection() -> None:
+    """ev first; then live raw, newest first; then roll; then raw of the dark time, oldest first."""
+    machine = connected(
+        Held(RAW, 1, 30), Held(ROLL, 1, 20), Held(EV, 1, 20), limits=UploadLimits(backfill_turn=99)
+    )
+    play(machine, [Held(RAW, 31, 50)])
+    sends = send_all(machine, machine.handle(BIRTH_ACK, 0))
+    assert [(s.stream, s.seq) for s in sends[:4]] == [(EV, 1), (EV, 11), (RAW, 50), (RAW, 40)]
+    assert [(s.stream, s.seq) for s in sends[4:6]] == [(ROLL, 1), (ROLL, 11)]
+    assert [(s.stream, s.seq) for s in sends[6:]] == [(RAW, 1), (RAW, 11), (RAW, 21)]
+
+
+def test_an_event_overtakes_everything_that_waits() -> None:
+    """A transition sealed in the middle of the backfill is the next to go."""
+    machine = connected(Held(RAW, 1, 900))
+    assert machine.handle(BIRTH_ACK, 0) == [Send(RAW, 1)]
+    assert play(machine, [Held(EV, 1, 10), Sent(RAW, 1, 10, 900)]) == [Send(EV, 1)]
+
+
+def test_backfill_gets_one_send_in_eight() -> None:
+    """However much else waits, the oldest raw moves on, and never before the first ev."""
+    limits = UploadLimits(segments_in_flight=999, bytes_in_flight=10**9, bytes_unacked=10**9)
+    machine = Uploader(epoch=EPOCH, limits=limits)
+    play(machine, [Held(RAW, 1, 1000), Held(ROLL, 1, 1000), Held(EV, 1, 100), Connected(1)])
+    sends = send_all(machine, machine.handle(ack({}, birth=True, credit=10**9), 0))
+    assert sends[0] == Send(EV, 1)
+    places = [at for at, send in enumerate(sends[:90]) if send.stream is RAW]
+    assert places == list(range(8, 90, 8))
+    assert [sends[at].seq for at in places] == [1 + 10 * n for n in range(len(places))]
+
+
+def test_each_connection_begins_with_ev() -> None:
+    """The turns of the backfill are counted anew, so that P0 is first every time."""
+    machine = connected(Held(RAW, 1, 1000))
+    send_all(machine, machine.handle(BIRTH_ACK, 0))
+    for conn in range(2, 12):
+        play(machine, [Disconnected(), Held(EV, conn * 10 - 19, conn * 10 - 10), Connected(conn)])
+        (first,) = machine.handle(ack({}, birth=True, conn=conn), 0)
+        assert isinstance(first, Send)
+        assert first.stream is EV
+        play(machine, [Sent(RAW, 1, 10, 10)] * (conn - 1))
+
+
+def test_at_most_eight_segments_wait_for_a_puback() -> None:
+    """eight sent -> nothing; one PUBACK -> one more."""
+    machine = connected(Held(RAW, 1, 1000))
+    commands = machine.handle(BIRTH_ACK, 0)
+    for number in range(8):
+        assert commands == [Send(RAW, 1 + 10 * number)]
+        commands = play(machine, [Sent(RAW, 1 + 10 * number, 10 + 10 * number, 100)])
+    assert commands == []
+    assert play(machine, [Published(RAW, 1, 10)]) == [Send(RAW, 81)]
+
+
+def test_at_most_64_kib_wait_for_a_puback() -> None:
+    """A window is open below its limit: large segments fill it sooner."""
+    machine = connected(Held(RAW, 1, 1000))
+    machine.handle(BIRTH_ACK, 0)
+    assert play(machine, [Sent(RAW, 1, 10, 40_000)]) == [Send(RAW, 11)]
+    assert play(machine, [Sent(RAW, 11, 20, 40_000)]) == []
+    assert play(machine, [Published(RAW, 1, 10)]) == [Send(RAW, 21)]
+
+
+def test_at_most_256_kib_wait_for_an_ack() -> None:
+    """PUBACKs alone do not open this window: only the server's word does."""
+    machine = connected(Held(RAW, 1, 10_000))
+    sends = send_all(machine, machine.handle(BIRTH_ACK, 0), size=10_000)
+    assert len(sends) == 27
+    more = machine.handle(ack({RAW: StreamAck(200)}), 1)
+    assert len(send_all(machine, more[1:], size=10_000)) == 20
+
+
+def test_the_server_may_lower_the_credit_but_not_raise_it() -> None:
+    """A busy server slows everybody; a mistaken one opens no flood."""
+    low = connected(Held(RAW, 1, 10_000))
+    assert len(send_all(low, low.handle(ack({}, birth=True, credit=20_000), 0))) == 20
+    none = connected(Held(RAW, 1, 10_000))
+    assert none.handle(ack({}, birth=True, credit=0), 0) == []
+    assert none.wakeup_at() is None
+    high = connected(Held(RAW, 1, 10_000))
+    first = high.handle(ack({}, birth=True, credit=10**9), 0)
+    assert len(send_all(high, first, size=10_000)) == 27
+
+
+def test_a_puback_is_not_storage() -> None:
+    """sent, published, disconnected, connected -> sent again."""
+    machine = connected(Held(EV, 1, 10))
+    send_all(machine, machine.handle(BIRTH_ACK, 0))
+    assert machine.backlog() == 10
+    play(machine, [Disconnected(), Connected(2)])
+    assert machine.handle(ack({}, birth=True, conn=2), 0)[-1] == Send(EV, 1)
+
+
+def test_an_ack_takes_records_off_the_list_and_is_saved() -> None:
+    """ack -> save it; nothing is left to send, nothing is due."""
+    machine = connected(Held(EV, 1, 10))
+    send_all(machine, machine.handle(BIRTH_ACK, 0))
+    assert machine.handle(ack({EV: StreamAck(10)}), 1) == [SaveAck(EV, StreamAck(10))]
+    assert machine.backlog() == 0
+    assert machine.wakeup_at() is None
+    assert machine.handle(ack({EV: StreamAck(10)}), 2) == []
+
+
+def test_a_birth_ack_is_always_saved() -> None:
+    """The save of the last one may have gone with its connection."""
+    machine = connected(Held(EV, 1, 10))
+    said = {EV: StreamAck(10)}
+    assert machine.handle(ack(said), 0) == [SaveAck(EV, StreamAck(10))]
+    play(machine, [Disconnected(), Connected(2)])
+    assert machine.handle(ack(said, birth=True, conn=2), 0) == [SaveAck(EV, StreamAck(10))]
+
+
+@pytest.mark.parametrize("wrong", [{"conn": 2}, {"epoch": "ff" * 8}])
+def test_an_ack_of_another_connection_or_epoch_is_ignored(wrong: dict[str, object]) -> None:
+    """It neither frees anything nor counts as a sign of life."""
+    machine = connected(Held(EV, 1, 10))
+    foreign = ack({EV: StreamAck(10)}, birth=True, **wrong)  # type: ignore[arg-type]
+    assert machine.handle(foreign, 1) == []
+    assert machine.backlog() == 10
+    assert machine.handle(Tick(), 5) == [Send(EV, 1)]
+
+
+def test_an_ack_that_goes_backwards_is_obeyed() -> None:
+    """A server restored from yesterday's backup gets the rest again."""
+    machine = connected(Held(RAW, 1, 50))
+    send_all(machine, machine.handle(BIRTH_ACK, 0))
+    machine.handle(ack({RAW: StreamAck(50)}), 1)
+    back = machine.handle(ack({RAW: StreamAck(20)}), 2)
+    assert back == [SaveAck(RAW, StreamAck(20)), Send(RAW, 21)]
+    assert machine.backlog() == 30
+
+
+def test_a_hole_in_an_ack_stays_to_be_sent() -> None:
+    """through 50 without 21..30 -> 21 is the next."""
+    machine = connected(Held(RAW, 1, 50))
+    holes = StreamAck(50, ((21, 30),))
+    commands = machine.handle(ack({RAW: holes}, birth=True), 0)
+    assert commands == [SaveAck(RAW, holes), Send(RAW, 21)]
+    assert machine.backlog() == 10
+
+
+def test_a_new_word_of_a_restarted_server_resends_what_it_never_stored() -> None:
+    """A second birth ack on one connection: what was sent and is not in it did not arrive."""
+    machine = connected(Held(RAW, 1, 20))
+    assert len(send_all(machine, machine.handle(BIRTH_ACK, 0))) == 2
+    again = machine.handle(ack({RAW: StreamAck(10)}, birth=True), 9)
+    assert again == [SaveAck(RAW, StreamAck(10)), Send(RAW, 11)]
+
+
+def test_five_minutes_without_an_ack_end_the_connection() -> None:
+    """sent at 0, nothing heard -> at 300 s drop it and try another way; then all waits again."""
+    machine = connected(Held(RAW, 1, 10))
+    send_all(machine, machine.handle(Tick(), 5.0))
+    assert machine.wakeup_at() == 300.0
+    assert machine.handle(Tick(), 299.9) == []
+    assert machine.handle(Tick(), 300.0) == [Reconnect("the server acknowledged nothing")]
+    assert machine.wakeup_at() is None
+    play(machine, [Connected(2)], now=301)
+    assert machine.handle(Tick(), 306.0) == [Send(RAW, 1)]
+
+
+def test_patience_is_for_what_was_sent() -> None:
+    """With nothing on its way the connection may be silent for hours."""
+    machine = connected()
+    machine.handle(BIRTH_ACK, 0)
+    assert machine.wakeup_at() is None
+    assert machine.handle(Tick(), 86_400) == []
+    assert machine.handle(Held(EV, 1, 10), 86_400) == [Send(EV, 1)]
+
+
+def test_what_the_broker_lost_is_sent_again_on_a_living_connection() -> None:
+    """Others are acknowledged, one is not: after 300 s that one goes again, nothing else."""
+    machine = connected(Held(RAW, 1, 30))
+    assert len(send_all(machine, machine.handle(BIRTH_ACK, 0))) == 3
+    machine.handle(ack({RAW: StreamAck(30, ((11, 20),))}), 250)
+    assert machine.handle(Tick(), 299) == []
+    assert machine.handle(Tick(), 300) == [Send(RAW, 11)]
+
+
+def test_an_ack_is_no_word_about_what_is_sealed_later() -> None:
+    """A server that has more than was ever sealed here has it of another life of this store."""
+    machine = connected(Held(RAW, 1, 10))
+    said = machine.handle(ack({RAW: StreamAck(500, ((5, 6), (9, 40)))}, birth=True), 0)
+    assert said == [SaveAck(RAW, StreamAck(10, ((5, 6), (9, 10)))), Send(RAW, 5)]
+    play(machine, [Held(RAW, 11, 20)])
+    assert machine.backlog() == 4 + 10
+
+
+def test_a_restart_goes_on_from_the_saved_ack() -> None:
+    """What the store remembers as acked is not sent to a server that says nothing."""
+    machine = Uploader(epoch=EPOCH)
+    machine.load_ack(RAW, StreamAck(30, ((11, 20),)))
+    play(machine, [Held(RAW, 1, 40), Connected(9)])
+    assert machine.backlog() == 20
+    assert machine.acked_count(RAW) == 20
+    assert [s.seq for s in send_all(machine, machine.handle(Tick(), 5))] == [11, 31]
+
+
+def test_what_a_status_says_of_the_store() -> None:
+    """Bounds of what is held, and whether older records are still going out."""
+    machine = connected(Held(RAW, 5, 30), Held(EV, 1, 10))
+    assert machine.held_bounds() == {RAW: (5, 30), EV: (1, 10)}
+    assert machine.is_backfilling()
+    machine.handle(ack({RAW: StreamAck(30)}, birth=True), 0)
+    assert not machine.is_backfilling()
+    play(machine, [Held(RAW, 31, 40)])
+    assert not machine.is_backfilling()
+    play(machine, [Disconnected()])
+    assert not machine.is_backfilling()
+
+
+def test_cutting_an_ack_keeps_what_it_says_below() -> None:
+    """`within` and `acked_set` agree number by number."""
+    said = StreamAck(30, ((1, 2), (8, 12), (20, 30)))
+    full = {n for low, high in acked_set(said) for n in range(low, high + 1)}
+    for last in range(40):
+        cut = acked_set(within(said, last))
+        numbers = {n for low, high in cut for n in range(low, high + 1)}
+        assert numbers == {n for n in full if n <= last}
