@@ -37,7 +37,6 @@ from linewatch_core.records import (
     ConfigApplied,
     Gap,
     GapReason,
-    Role,
     Sample,
     TargetNote,
 )
@@ -49,6 +48,8 @@ log = structlog.get_logger()
 FAREWELL_S = 5.0
 """How long a stop waits for the server to acknowledge the last segments."""
 ENROL_RETRY_S = 30.0
+KEY_LOOK_S = 3600.0
+"""How often a running agent looks whether its signing key is a day old."""
 
 
 class Agent:
@@ -93,7 +94,7 @@ class Agent:
             boot=self.boot,
             commit_s=plan.config.store.commit_s,
             commit_records=plan.config.store.commit_records,
-            safe_ms=self._safe_ms,
+            measured_ms=self._measured_ms,
             listeners=Listeners(self._on_sealed, self._on_dropped, self._is_live),
         )
         self.timekeeper = Timekeeper(self.recorder.event)
@@ -138,8 +139,8 @@ class Agent:
             keepalive_s=plan.config.uplink.keepalive_s,
             backoff_max_s=plan.config.uplink.retry_max_s,
         )
-        self._answered_ms: dict[str, int] = {}
-        self._roles = {target.id: target.role for target in plan.targets}
+        self._answered_ms: dict[tuple[str, str], int] = {}
+        self._outside = {target.id for target in plan.targets if not target.host.startswith("@")}
 
     async def run(self, snapshot: Callable[["Agent"], dict[str, Any]]) -> None:
         """Measure until SIGTERM or SIGINT; then keep everything and end."""
@@ -155,6 +156,7 @@ class Agent:
                 tasks.create_task(self.watcher.run(), name="watcher"),
                 tasks.create_task(self.sampler.run(), name="sampler"),
                 tasks.create_task(self.timekeeper.run(), name="timekeeper"),
+                tasks.create_task(self._rotate_keys(), name="keys"),
             ]
             recording = tasks.create_task(self.recorder.run(), name="recorder")
             serving = [tasks.create_task(status.run(), name="status")]
@@ -163,9 +165,11 @@ class Agent:
             log.info("agent_started", version=self.version, targets=len(self.plan.targets))
             await stop.wait()
             log.info("agent_stopping")
+            # Checks that the stop cuts short have no sample: the gap begins before them.
+            measured_ms = self.sampler.safe_ms()
             await _end(measuring)
             await _end([recording])
-            await self._keep_everything()
+            await self._keep_everything(measured_ms)
             await _end(serving)
         self.writer.close()
         self.store.close()
@@ -199,13 +203,31 @@ class Agent:
 
     async def _complete_enrolment(self) -> bool:
         for way in self.backend.ways():
-            if await enrol.complete(self._state_dir, make_socket=way.make_socket):
-                return True
+            try:
+                if await enrol.complete(self._state_dir, make_socket=way.make_socket):
+                    return True
+            except OSError as error:
+                # A full disk, say: measuring goes on, and the server answers the same again.
+                log.warning("certificate_not_kept", reason=error.strerror)
         return False
 
-    async def _keep_everything(self) -> None:
-        await self.recorder.flush(final=True)
-        sealed = await self.writer.run(lambda: self.store.stop(now_ms=clock.mono_ms()))
+    async def _rotate_keys(self) -> None:
+        """Replace the signing key once a day, for ever; on the thread that seals with it."""
+        while True:
+            await asyncio.sleep(KEY_LOOK_S)
+            now_ms = clock.mono_ms()
+            await self.writer.run(
+                lambda now_ms=now_ms: self.keys.rotate_if_due(  # type: ignore[misc]
+                    boot=self.boot, now_ms=now_ms, seed=_random_seed
+                )
+            )
+
+    async def _keep_everything(self, measured_ms: int) -> None:
+        await self.recorder.flush()
+        safe_ms = min(measured_ms, self.recorder.safe_ms())
+        sealed = await self.writer.run(
+            lambda: self.store.stop(now_ms=clock.mono_ms(), safe_ms=safe_ms)
+        )
         for one in sealed:
             self._on_sealed(one)
         if self.uplink.state.connected:
@@ -214,13 +236,14 @@ class Agent:
 
     def _on_sample(self, sample: Sample) -> None:
         self.recorder.sample(sample)
-        if sample.failure is None and self._roles[sample.target] is not Role.GATEWAY:
-            last_ms = self._answered_ms.get(sample.line, 0)
-            self._answered_ms[sample.line] = sample.mono_ms
-            if sample.mono_ms - last_ms > 2000 * self.plan.config.schedule.period_s:
+        if sample.failure is None and sample.target in self._outside:
+            at = (sample.line, sample.target)
+            silent_ms = sample.mono_ms - self._answered_ms.get(at, 0)
+            self._answered_ms[at] = sample.mono_ms
+            if silent_ms > 2000 * self.plan.config.schedule.period_s:
                 self.uplink.poke()
 
-    def _safe_ms(self) -> int:
+    def _measured_ms(self) -> int:
         return self.sampler.safe_ms()
 
     def _on_missed(self, from_ms: int, to_ms: int) -> None:

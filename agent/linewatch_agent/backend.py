@@ -6,19 +6,23 @@ that the uplink used.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from linewatch_agent import clock
 from linewatch_agent.lines.connect import connect_over
 from linewatch_agent.mqtt_client import Endpoint, open_socket
 from linewatch_agent.plan.line import Line
+from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.store import Store
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
-from linewatch_agent.uplink import LoadedSegment, Way
+from linewatch_agent.uplink import LoadedSegment, NotNowError, Way
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import Ack, Status, StreamAck
 from linewatch_core.sync.uploader import Uploader
+
+_T = TypeVar("_T")
 
 
 class AgentBackend:
@@ -67,7 +71,7 @@ class AgentBackend:
 
     async def next_conn(self) -> int:
         """Count a connection, durably."""
-        return await self._writer.run(self._store.next_conn)
+        return await self._stored(self._store.next_conn)
 
     def status(self, conn: int, *, state: str) -> Status:
         """Return what a birth, a will or a clean end says; of the host it says nothing."""
@@ -87,13 +91,17 @@ class AgentBackend:
             case _:
                 return Status(state="lost", conn=conn, epoch=self._store.epoch)
 
+    def newest_key(self) -> str:
+        """Return the id of the key that signs now."""
+        return self._keys.current.id
+
     def key_messages(self, known_key: str | None) -> list[bytes]:
         """Return the messages with the signing keys that the server may lack."""
         return self._keys.messages_after(known_key)
 
     async def load(self, stream: Stream, seq: int) -> LoadedSegment | None:
         """Return the segment that holds `seq`, or None."""
-        loaded = await self._writer.run(lambda: self._store.load(stream, seq))
+        loaded = await self._stored(lambda: self._store.load(stream, seq))
         if loaded is None:
             return None
         where, data = loaded
@@ -101,7 +109,7 @@ class AgentBackend:
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack durably."""
-        await self._writer.run(lambda: self._store.save_ack(stream, ack, now_ms=clock.mono_ms()))
+        await self._stored(lambda: self._store.save_ack(stream, ack, now_ms=clock.mono_ms()))
 
     def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
         """Take the time that the first ack of a connection carries."""
@@ -111,3 +119,10 @@ class AgentBackend:
         """Count bytes of the uplink, per line; without a binding nobody knows which."""
         self.bytes_out[line or ""] += bytes_out
         self.bytes_in[line or ""] += bytes_in
+
+    async def _stored(self, function: Callable[[], _T]) -> _T:
+        """Run `function` on the store's thread; a full disk ends the session only."""
+        try:
+            return await self._writer.run(function)
+        except StoreFullError as error:
+            raise NotNowError(str(error)) from error

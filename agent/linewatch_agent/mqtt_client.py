@@ -192,6 +192,10 @@ class LineClient(aiomqtt.Client):
             self._abandon()
             raise
 
+    def hang_up(self) -> None:
+        """Cut the connection without a word, so that the broker publishes the will."""
+        self._abandon()
+
     def _on_disconnect(self, client: Any, *rest: Any) -> None:
         """Fail at once if the broker hangs up before CONNACK; aiomqtt waits for its timeout."""
         super()._on_disconnect(client, *rest)

@@ -1,27 +1,26 @@
 """From outcomes to committed records: group commits, roll-ups, sealing, and making room.
 
 A sample waits at most `commit_s` before it is on the disk; events go at once.
-When the disk refuses, records wait in memory up to a bound, the oldest samples
-go first, and a gap says so: measuring never stops for want of room.
+When the disk refuses, records wait in memory (plan/waiting.py): measuring never
+stops for want of room. Invariant: what is taken is committed once and in order,
+also if whoever runs this is cancelled in the middle of a commit.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from itertools import islice
 
 import structlog
 
 from linewatch_agent import clock
 from linewatch_agent.plan.rollup import RollUp
+from linewatch_agent.plan.waiting import Waiting
 from linewatch_agent.store.database import StoreFullError
-from linewatch_agent.store.room import Thinned
 from linewatch_agent.store.store import Store, StoreCounts
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
-from linewatch_core.records import Body, Gap, GapReason, Sample
+from linewatch_core.records import Body, Sample
 
 log = structlog.get_logger()
 
@@ -35,13 +34,14 @@ SEAL_EVERY_S = 5.0
 
 @dataclass(slots=True)
 class RecorderState:
-    """What `status` and the demo read."""
+    """What `status` and the demo read; `unsealed` are committed records in open blocks."""
 
     counts: StoreCounts
     measured: int = 0
     dropped: int = 0
     problem: str | None = None
     waiting: int = 0
+    unsealed: int = 0
 
 
 @dataclass(slots=True)
@@ -64,22 +64,33 @@ class Recorder:
         boot: BootId,
         commit_s: float,
         commit_records: int,
-        safe_ms: Callable[[], int],
+        measured_ms: Callable[[], int],
         listeners: Listeners,
+        waiting_max: int = WAITING_MAX,
+        retry_s: float = RETRY_S,
     ) -> None:
+        """Take over an open store.
+
+        Args:
+            measured_ms: says before which time every check that began was handed over.
+            waiting_max: records kept in memory while the disk refuses.
+            retry_s: how long a disk that refused is left alone.
+        """
         self._store = store
         self._writer = writer
         self._boot = boot
         self._commit_s = commit_s * COMMIT_SHARE
         self._commit_records = commit_records
-        self._safe_ms = safe_ms
+        self._measured_ms = measured_ms
         self._listeners = listeners
+        self._retry_s = retry_s
         self._rollup = RollUp()
-        self._waiting: deque[Body] = deque()
-        self._oldest_s: float | None = None
+        self._waiting = Waiting(records_max=waiting_max)
+        self._oldest_s = 0.0
         self._urgent = False
+        self._retry_at_s: float | None = None
         self._wake = asyncio.Event()
-        self._lost: tuple[int, int] | None = None
+        self._step: asyncio.Task[None] | None = None
         self.state = RecorderState(store.counts())
 
     def sample(self, sample: Sample) -> None:
@@ -96,75 +107,95 @@ class Recorder:
         self._urgent = True
         self._wake.set()
 
+    def safe_ms(self) -> int:
+        """Return the time before which all that was measured is on the disk, or told as lost."""
+        return self._waiting.safe_ms(self._measured_ms())
+
     async def run(self) -> None:
         """Commit and seal, for ever."""
         while True:
             await self._rest()
-            for roll in self._rollup.take_closed(clock.mono_ms()):
-                self._put(roll)
-            if self._due():
-                await self.flush()
-            else:
-                await self._seal()
+            await self._whole(self._work())
 
-    async def flush(self, *, final: bool = False) -> None:
-        """Commit what waits, seal what is due; with `final`, the unfinished roll-ups too."""
-        if final:
-            self._waiting.extend(self._rollup.take_all(clock.mono_ms()))
-        while self._waiting and await self._commit():
-            pass
-        await self._seal()
+    async def flush(self) -> None:
+        """Commit all that waits, the unfinished roll-ups too; call it once `run` was cancelled."""
+        if self._step is not None:
+            await self._step
+        for roll in self._rollup.take_all(clock.mono_ms()):
+            self._put(roll)
+        await self._whole(self._commit_all())
+
+    async def _whole(self, step: Coroutine[None, None, None]) -> None:
+        """Run a step to its end, even if the caller is cancelled meanwhile.
+
+        Else nobody would know whether the group in hand was committed, and it would be again.
+        """
+        self._step = asyncio.create_task(step, name="recorder-step")
+        await asyncio.shield(self._step)
+        self._step = None
 
     async def _rest(self) -> None:
         """Sleep until something is due: an urgent record, a full group, or the time."""
         self._wake.clear()
-        if self._due():
+        due_s = self._due_s()
+        wait_s = SEAL_EVERY_S if due_s is None else min(SEAL_EVERY_S, due_s - clock.mono_s())
+        if wait_s <= 0:
             return
-        wait_s = SEAL_EVERY_S
-        if self._oldest_s is not None:
-            wait_s = min(wait_s, self._oldest_s + self._commit_s - clock.mono_s())
         try:
-            async with asyncio.timeout(max(0.0, wait_s)):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         except TimeoutError:
             return
 
-    def _due(self) -> bool:
-        if not self._waiting or self._oldest_s is None:
-            return False
-        return (
-            self._urgent
-            or len(self._waiting) >= self._commit_records
-            or clock.mono_s() - self._oldest_s >= self._commit_s
-        )
+    def _due_s(self) -> float | None:
+        """Return when what waits is to be committed, or None if nothing waits."""
+        if not self._waiting:
+            return None
+        if self._retry_at_s is not None:
+            return self._retry_at_s
+        if self._urgent or len(self._waiting) >= self._commit_records:
+            return 0.0
+        return self._oldest_s + self._commit_s
+
+    async def _work(self) -> None:
+        now_s = clock.mono_s()
+        for roll in self._rollup.take_closed(clock.mono_ms()):
+            self._put(roll)
+        due_s = self._due_s()
+        if due_s is not None and now_s >= due_s:
+            await self._commit_all()
+        elif self._retry_at_s is None or now_s >= self._retry_at_s:
+            await self._seal()
+        self._keep_within_bound()
+
+    async def _commit_all(self) -> None:
+        while self._waiting and await self._commit():
+            pass
+        await self._seal()
 
     def _put(self, body: Body) -> None:
-        self._waiting.append(body)
-        if self._oldest_s is None:
+        if not self._waiting:
             self._oldest_s = clock.mono_s()
+        self._waiting.put(body)
 
     async def _commit(self) -> bool:
-        """Commit the oldest group; return whether it is on the disk."""
-        now_ms, safe_ms = clock.mono_ms(), self._safe_ms()
-        group = list(islice(self._waiting, self._commit_records))
-        # Until all that waits is stored, only the first of the rest bounds what is safe.
-        if len(group) < len(self._waiting):
-            safe_ms = min(safe_ms, self._waiting[len(group)].mono_ms)
+        """Commit the oldest group; return whether to go on at once."""
+        now_ms = clock.mono_ms()
+        group = self._waiting.group(self._commit_records)
+        safe_ms = self._waiting.safe_ms(self._measured_ms(), after=len(group), told=True)
+        bodies = [*self._waiting.overrun(self._boot, now_ms=now_ms), *group]
+        self._urgent = False
         try:
             await self._writer.run(
-                lambda: self._store.commit(group, now_ms=now_ms, safe_ms=safe_ms)
+                lambda: self._store.commit(bodies, now_ms=now_ms, safe_ms=safe_ms)
             )
         except StoreFullError as error:
-            await self._refused(error)
-            return False
-        for _ in group:
-            self._waiting.popleft()
-        self._oldest_s = clock.mono_s() if self._waiting else None
-        self._urgent = False
+            return await self._refused(error)
+        self._waiting.stored(len(group))
+        self._oldest_s = clock.mono_s()
+        self._retry_at_s = None
         self.state.problem = None
-        self.state.counts = await self._writer.run(self._store.counts)
-        self.state.waiting = len(self._waiting)
-        self._tell_overrun()
+        await self._look()
         return True
 
     async def _seal(self) -> None:
@@ -176,59 +207,43 @@ class Recorder:
             for one in sealed:
                 self._listeners.sealed(one)
             if sealed:
-                short = await self._writer.run(self._store.room_is_short)
-                if short:
+                if await self._writer.run(self._store.room_is_short):
                     await self._make_room()
+                await self._look()
         except StoreFullError as error:
             await self._refused(error)
+
+    async def _look(self) -> None:
+        """Note how the store stands, on its own thread."""
+        self.state.waiting = len(self._waiting)
+        self.state.counts, unsealed = await self._writer.run(
+            lambda: (self._store.counts(), self._store.open_records())
+        )
+        self.state.unsealed = sum(unsealed.values())
 
     async def _make_room(self) -> bool:
         thinned = await self._writer.run(lambda: self._store.make_room(clock.mono_ms()))
         if thinned is None:
             return False
-        self._tell_thinned(thinned)
-        return True
-
-    def _tell_thinned(self, thinned: Thinned) -> None:
         for one in thinned.dropped:
             self._listeners.dropped(one)
         log.warning("store_thinned", segments=len(thinned.dropped), lost=len(thinned.gaps))
+        return True
 
-    async def _refused(self, error: StoreFullError) -> None:
-        """Give something up on the full disk; failing that, wait with what fits in memory."""
+    async def _refused(self, error: StoreFullError) -> bool:
+        """Give something up on the full disk and return True; or leave it alone for a while."""
         if self.state.problem is None:
             log.error("store_full", reason=str(error))
         self.state.problem = str(error)
         try:
             if await self._make_room():
-                return
+                return True
         except StoreFullError:
             pass
-        self._shed()
+        self._retry_at_s = clock.mono_s() + self._retry_s
+        return False
+
+    def _keep_within_bound(self) -> None:
+        """Drop what memory may not hold; only a disk that refuses lets so much wait."""
+        self.state.dropped += self._waiting.shed()
         self.state.waiting = len(self._waiting)
-        self._oldest_s = clock.mono_s() - self._commit_s + RETRY_S
-        self._urgent = False
-
-    def _shed(self) -> None:
-        """Drop the oldest samples beyond what memory may hold; events and roll-ups stay."""
-        excess = len(self._waiting) - WAITING_MAX
-        if excess <= 0:
-            return
-        kept: deque[Body] = deque()
-        for body in self._waiting:
-            if excess > 0 and isinstance(body, Sample):
-                excess -= 1
-                self.state.dropped += 1
-                first = body.mono_ms if self._lost is None else self._lost[0]
-                self._lost = (first, body.mono_ms)
-            else:
-                kept.append(body)
-        self._waiting = kept
-
-    def _tell_overrun(self) -> None:
-        """Write down what memory could not hold, once the disk takes records again."""
-        if self._lost is None:
-            return
-        first_ms, last_ms = self._lost
-        self._lost = None
-        self.event(Gap(clock.mono_ms(), GapReason.OVERRUN, self._boot, first_ms, last_ms))

@@ -2,7 +2,8 @@
 
 A check is never skipped because another failed, and a line that once could be
 measured stays in the rounds when its device is gone: the failure is the
-evidence. Knows nothing of the store; what it measures goes to `on_sample`.
+evidence. A slot whose time has long passed (the machine slept) is never run
+late: it is told as missed. What is measured goes to `on_sample`.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from linewatch_agent import clock
+from linewatch_agent.checks.failures import GENERIC_TIMEOUT
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.runner import LineChecks
 from linewatch_agent.plan.line import Line
@@ -22,6 +24,9 @@ from linewatch_core.records import Sample
 from linewatch_core.targets import Target
 
 log = structlog.get_logger()
+
+HANG_S = 2.0
+"""How long after its own timeout a check is given up: it hangs where no timeout of its own is."""
 
 
 @dataclass(slots=True)
@@ -105,38 +110,42 @@ class Sampler:
         """Run rounds for ever."""
         period_ms = int(self._schedule.period_s * 1000)
         number: int | None = None
+        unmeasured_ms: int | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
                 jitter_ms = int(random.uniform(0, self._schedule.jitter_s) * 1000)
                 coming = next_round(
                     after=number, now_ms=clock.mono_ms(), period_ms=period_ms, jitter_ms=jitter_ms
                 )
-                if coming.missed and number is not None:
-                    self._note_missed((number + 1) * period_ms, coming.number * period_ms)
-                    self.state.missed += coming.missed
+                if coming.missed and number is not None and unmeasured_ms is None:
+                    unmeasured_ms = (number + 1) * period_ms
+                if unmeasured_ms is not None:
+                    self._note_missed(unmeasured_ms, coming.number * period_ms, coming.missed)
                 number = coming.number
-                await self._round(coming.round_ms, period_ms, tasks)
+                unmeasured_ms = await self._round(coming.round_ms, period_ms, tasks)
 
-    async def _round(self, round_ms: int, period_ms: int, tasks: asyncio.TaskGroup) -> None:
+    async def _round(self, round_ms: int, period_ms: int, tasks: asyncio.TaskGroup) -> int | None:
+        """Run a round; if it got too late for the rest of it, return when that was due."""
         slots = plan_round(
             self._targets, round_ms=round_ms, period_ms=period_ms, spread=self._schedule.spread
         )
         for slot in slots:
             await _sleep_until(slot.slot_ms)
+            if clock.mono_ms() - slot.slot_ms >= period_ms:
+                return slot.slot_ms
             if slot is slots[0]:
                 self.state.round_ms = round_ms
                 self.state.rounds += 1
             for work in self._lines.values():
                 for family in sorted(work.families & set(slot.target.families)):
                     tasks.create_task(self._measure(work, slot, family))
+        return None
 
     async def _measure(self, work: LineWork, slot: Slot, family: int) -> None:
         running = Running(clock.mono_ms())
         self._running.add(running)
         try:
-            outcome = await work.checks.run(
-                slot.check, slot.target, family, timeout_s=self._schedule.timeout_s
-            )
+            outcome = await self._outcome(work.checks, slot, family)
         finally:
             self._running.discard(running)
         work.bytes_out += outcome.bytes_out
@@ -144,6 +153,15 @@ class Sampler:
         sample = self._sample(work.line.id, slot, running.began_ms, family, outcome)
         self.state.last[sample.line, sample.target, sample.check, family] = sample
         self._on_sample(sample)
+
+    async def _outcome(self, checks: LineChecks, slot: Slot, family: int) -> Outcome:
+        timeout_s = self._schedule.timeout_s
+        try:
+            async with asyncio.timeout(timeout_s + HANG_S):
+                return await checks.run(slot.check, slot.target, family, timeout_s=timeout_s)
+        except TimeoutError:
+            log.error("check_hangs", check=slot.check.value, target=slot.target.id)
+            return Outcome(GENERIC_TIMEOUT)
 
     def _sample(
         self, line: str, slot: Slot, began_ms: int, family: int, outcome: Outcome
@@ -164,8 +182,9 @@ class Sampler:
             busy=self._is_busy(line),
         )
 
-    def _note_missed(self, from_ms: int, to_ms: int) -> None:
-        log.warning("rounds_missed", from_ms=from_ms, to_ms=to_ms)
+    def _note_missed(self, from_ms: int, to_ms: int, rounds: int) -> None:
+        log.warning("rounds_missed", from_ms=from_ms, to_ms=to_ms, rounds=rounds)
+        self.state.missed += rounds
         self._on_missed(from_ms, to_ms)
 
 

@@ -85,7 +85,7 @@ def _store(agent: "Agent") -> dict[str, Any]:
         "acked": {s.value: min(agent.machine.acked_count(s), committed[s]) for s in Stream},
         "measured": agent.recorder.state.measured,
         "waiting": agent.recorder.state.waiting,
-        "backlog": agent.machine.backlog() + sum(agent.store.open_records().values()),
+        "backlog": agent.machine.backlog() + agent.recorder.state.unsealed,
         "backlog_sealed": agent.machine.backlog(),
         "bytes": counts.bytes,
         "bytes_max": agent.plan.config.store.max_bytes,

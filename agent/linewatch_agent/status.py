@@ -13,10 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from linewatch_core.errors import LinewatchError
+
+log = structlog.get_logger()
 
 SOCKET_FILE = "status.sock"
 ANSWER_S = 5.0
+RETRY_S = 30.0
 
 
 class NotRunningError(LinewatchError):
@@ -31,26 +36,40 @@ class StatusServer:
         self._snapshot = snapshot
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve, for ever; where no socket can be made (a full disk), try again later."""
+        while True:
+            try:
+                server = await self._open()
+            except OSError as error:
+                log.warning("status_not_served", reason=error.strerror, retry_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+                continue
+            async with server:
+                await server.serve_forever()
+
+    async def _open(self) -> asyncio.Server:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # The store's lock says that no other agent runs here: a leftover socket is nobody's.
-        (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
         try:
+            # The store's lock says that no other agent runs here: a leftover socket is nobody's.
+            (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
             with _short_path(self._state_dir) as path:
                 sock.bind(path)
             (self._state_dir / SOCKET_FILE).chmod(0o600)
-            server = await asyncio.start_unix_server(self._answer, sock=sock)
+            return await asyncio.start_unix_server(self._answer, sock=sock)
         except BaseException:
             sock.close()
             raise
-        async with server:
-            await server.serve_forever()
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            writer.write(json.dumps(self._snapshot()).encode())
-            await writer.drain()
-        writer.close()
+        """Answer; whoever does not read in time is cut off, or he would hold up the agent's end."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                writer.write(json.dumps(self._snapshot()).encode())
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (ConnectionError, TimeoutError):
+            writer.transport.abort()
 
 
 def ask(state_dir: Path) -> dict[str, Any]:

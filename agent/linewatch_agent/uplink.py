@@ -17,7 +17,13 @@ import aiomqtt
 import structlog
 from nacl.signing import VerifyKey
 
-from linewatch_agent.mqtt_client import Endpoint, LineClient, MakeSocket, connect_problem
+from linewatch_agent.mqtt_client import (
+    BUDGET_S,
+    Endpoint,
+    LineClient,
+    MakeSocket,
+    connect_problem,
+)
 from linewatch_core.errors import LinewatchError, first_error
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
@@ -70,8 +76,15 @@ class LoadedSegment:
     data: bytes
 
 
+class NotNowError(LinewatchError):
+    """A backend can't do this now, as on a full disk; another session may find that it can."""
+
+
 class Backend(Protocol):
-    """What the uplink needs of the rest of the agent."""
+    """What the uplink needs of the rest of the agent.
+
+    Only NotNowError ends the session alone; whatever else is raised ends the agent.
+    """
 
     def ways(self) -> Sequence[Way]:
         """Return the ways to try, best first."""
@@ -81,6 +94,9 @@ class Backend(Protocol):
 
     def status(self, conn: int, *, state: str) -> Status:
         """Return what a birth, a will or a clean end says."""
+
+    def newest_key(self) -> str:
+        """Return the id of the key that signs now."""
 
     def key_messages(self, known_key: str | None) -> list[bytes]:
         """Return the messages with the signing keys that the server may lack."""
@@ -112,7 +128,12 @@ class UplinkState:
 
 
 class _SessionOver(Exception):
-    """The machine gave the connection up."""
+    """This session can't begin, or the machine gave it up; the text says why."""
+
+
+def backoff_ceiling_s(failures: int, *, max_s: float) -> float:
+    """Return the most that is waited after so many rounds of failures in a row."""
+    return min(max_s, BACKOFF_BASE_S * 2 ** min(failures, 16))
 
 
 class Uplink:
@@ -130,6 +151,7 @@ class Uplink:
         presence: bool = True,
         keepalive_s: int = 60,
         backoff_max_s: float = BACKOFF_MAX_S,
+        budget_s: float = BUDGET_S,
     ) -> None:
         self._probe = probe
         self._machine = machine
@@ -140,14 +162,17 @@ class Uplink:
         self._presence = presence
         self._keepalive_s = keepalive_s
         self._backoff_max_s = backoff_max_s
+        self._budget_s = budget_s
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._poked = asyncio.Event()
         self._woken = asyncio.Event()
         self._acked = asyncio.Event()
         self._worked: tuple[Endpoint, str | None] | None = None
         self._known_key: str | None = None
+        self._told_key: str | None = None
         self._client: LineClient | None = None
         self._conn = 0
+        self._stopped = False
         self._birth_s: float | None = None
         self.state = UplinkState()
 
@@ -166,6 +191,7 @@ class Uplink:
         failures = 0
         while True:
             good = False
+            self._poked.clear()
             for way in self._ordered(self._backend.ways()):
                 good = await self._attempt(way)
                 if good:
@@ -187,6 +213,7 @@ class Uplink:
         """Say `stopped` on the present connection, if there is one."""
         if self._client is None or not self._presence:
             return
+        self._stopped = True
         status = self._backend.status(self._conn, state="stopped")
         try:
             async with asyncio.timeout(2):
@@ -201,10 +228,8 @@ class Uplink:
         return sorted(ways, key=lambda way: (way.endpoint, way.line) != self._worked)
 
     async def _pause(self, failures: int) -> None:
-        """Wait with full jitter; a poke shortens the wait."""
-        ceiling = min(self._backoff_max_s, BACKOFF_BASE_S * 2 ** min(failures, 16))
-        self._poked.clear()
-        wait_s = random.uniform(0, ceiling)
+        """Wait with full jitter; a poke shortens the wait, also one that came while we tried."""
+        wait_s = random.uniform(0, backoff_ceiling_s(failures, max_s=self._backoff_max_s))
         try:
             async with asyncio.timeout(wait_s):
                 await self._poked.wait()
@@ -219,12 +244,10 @@ class Uplink:
         self.state.last_ack_s = None
         try:
             await self._session(way)
-        except* _SessionOver as group:
+        except* (_SessionOver, NotNowError) as group:
             self.state.problem = str(first_error(group))
         except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
             self.state.problem = connect_problem(first_error(group))
-        except* LinewatchError as group:
-            self.state.problem = str(first_error(group))
         finally:
             self._client = None
             self._birth_s = None
@@ -239,30 +262,60 @@ class Uplink:
             self._commands.get_nowait()
         client = LineClient(
             way.endpoint,
-            tls=self._tls(),
+            tls=self._tls_context(),
             identifier=self._probe,
             make_socket=way.make_socket,
+            budget_s=self._budget_s,
             keepalive_s=self._keepalive_s,
             will=self._will(conn),
         )
         async with client:
-            await client.subscribe(topics.ack(self._probe), qos=1)
-            for message in self._backend.key_messages(self._known_key):
-                await client.publish(topics.keys(self._probe), message, qos=1)
-            self._client, self._conn = client, conn
-            birth = encode_status(self._backend.status(conn, state="online"))
-            self._birth_s = self._now_s()
-            await client.publish(topics.status(self._probe), birth, qos=1, retain=self._presence)
-            self.state.connected = True
-            self.state.problem = None
-            self.state.endpoint, self.state.line = str(way.endpoint), way.line
-            self.state.since_s = self._now_s()
-            log.info("uplink_connected", line=way.line, conn=conn)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(client, way), name="uplink-receive")
-                tasks.create_task(self._tick(), name="uplink-tick")
-                tasks.create_task(self._obey(client, way, tasks), name="uplink-obey")
-                self.feed(Connected(conn))
+            try:
+                await self._converse(client, way, conn)
+            except BaseException:
+                if not self._stopped:
+                    # A polite end would take the will back, and `online` would stay for ever.
+                    client.hang_up()
+                raise
+
+    async def _converse(self, client: LineClient, way: Way, conn: int) -> None:
+        """Say who is there, then feed the machine, until the connection ends by an exception."""
+        await client.subscribe(topics.ack(self._probe), qos=1)
+        self._told_key = None
+        await self._tell_keys(client)
+        self._client, self._conn = client, conn
+        birth = encode_status(self._backend.status(conn, state="online"))
+        self._birth_s = self._now_s()
+        await client.publish(topics.status(self._probe), birth, qos=1, retain=self._presence)
+        self._poked.clear()
+        self.state.connected = True
+        self.state.problem = None
+        self.state.endpoint, self.state.line = str(way.endpoint), way.line
+        self.state.since_s = self._now_s()
+        log.info("uplink_connected", line=way.line, conn=conn)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(client, way), name="uplink-receive")
+            tasks.create_task(self._tick(), name="uplink-tick")
+            tasks.create_task(self._obey(client, way, tasks), name="uplink-obey")
+            self.feed(Connected(conn))
+
+    def _tls_context(self) -> ssl.SSLContext:
+        try:
+            return self._tls()
+        except LinewatchError as error:
+            raise _SessionOver(str(error)) from error
+        except OSError as error:
+            reason = f"cannot read this probe's certificate or its key: {error.strerror}"
+            raise _SessionOver(reason) from error
+
+    async def _tell_keys(self, client: LineClient) -> None:
+        """Say which key signs now, if that is news: a segment of an unknown one is refused."""
+        newest = self._backend.newest_key()
+        if newest == self._told_key:
+            return
+        for message in self._backend.key_messages(self._told_key or self._known_key):
+            await client.publish(topics.keys(self._probe), message, qos=1)
+        self._told_key = newest
 
     def _will(self, conn: int) -> aiomqtt.Will | None:
         if not self._presence:
@@ -312,6 +365,7 @@ class Uplink:
                     if segment is None:
                         self.feed(Dropped(stream, seq, seq))
                         continue
+                    await self._tell_keys(client)
                     self.feed(Sent(stream, segment.first, segment.last, len(segment.data)))
                     tasks.create_task(self._publish(client, way, stream, segment))
                 case SaveAck(stream, ack):

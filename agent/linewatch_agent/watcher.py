@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,6 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S = 10.0
 LINE_IDS_FILE = "lines.json"
-
-
 GONE = "device_gone"
 """The problem of a line whose device is no longer there."""
 
@@ -41,6 +40,21 @@ def load_line_ids(state_dir: Path) -> LineIds:
         return LineIds()
 
 
+def save_line_ids(state_dir: Path, ids: LineIds) -> None:
+    """Keep the ids durably: a power cut leaves the old file or the new one.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    path = state_dir / LINE_IDS_FILE
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        file.write(json.dumps(ids.known))
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+
+
 class LineWatcher:
     """Looks for lines every ten seconds; tells what changed."""
 
@@ -57,18 +71,18 @@ class LineWatcher:
         self._on_lines = on_lines
         self._on_change = on_change
         self._ids = load_line_ids(state_dir)
+        self._saved = dict(self._ids.known)
         self._told: dict[str, _Facts] = {}
         self.lines: list[Line] = []
 
     async def look(self) -> None:
         """Look once."""
-        known = dict(self._ids.known)
         self.lines = find_lines(self._config, self._ids)
-        if self._ids.known != known:
-            (self._state_dir / LINE_IDS_FILE).write_text(json.dumps(self._ids.known))
+        if self._ids.known != self._saved:
+            self._save()
         for line in self.lines:
             self._compare(line)
-        for gone in self._told.keys() - {line.id for line in self.lines}:
+        for gone in sorted(self._told.keys() - {line.id for line in self.lines}):
             self._tell(gone, self._told[gone].kind, usable=False, families=(), problems=(GONE,))
         await self._on_lines(self.lines)
 
@@ -77,6 +91,15 @@ class LineWatcher:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self.look()
+
+    def _save(self) -> None:
+        try:
+            save_line_ids(self._state_dir, self._ids)
+        except OSError as error:
+            # Measuring goes on without; the next look tries again.
+            log.warning("line_ids_not_saved", reason=error.strerror)
+            return
+        self._saved = dict(self._ids.known)
 
     def _compare(self, line: Line) -> None:
         codes = tuple(problem.code for problem in line.problems)

@@ -187,9 +187,9 @@ def _fleet(options: argparse.Namespace) -> int:
 
 def _samples(options: argparse.Namespace) -> int:
     from linewatch_core.ids import parse_probe_id
-    from linewatch_server.keys import recipient_secrets
     from linewatch_server.exports.samples import write_csv, write_json
     from linewatch_server.index.queries import Queries
+    from linewatch_server.keys import recipient_secrets
     from linewatch_server.model.when import parse_utc_ms
     from linewatch_server.settings import Layout, load_settings
 
@@ -223,8 +223,8 @@ def _audit(options: argparse.Namespace) -> int:
     import msgspec
 
     from linewatch_core.ids import parse_probe_id
-    from linewatch_server.keys import recipient_secrets
     from linewatch_server.audit import audit
+    from linewatch_server.keys import recipient_secrets
     from linewatch_server.settings import Layout, load_settings
 
     directory = _directory(options)

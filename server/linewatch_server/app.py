@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from aiohttp.web import Application
 from nacl.signing import SigningKey
 
 from linewatch_core.ids import ProbeId
@@ -58,7 +59,13 @@ async def run(directory: Path) -> None:
             ingest = Ingest(archive, index, root_key=_root_key(registry))
             collector = _collector(layout, settings, clock, ingest, registry)
             queries = Queries(directory, recipient_secrets=secrets)
-            await _run_parts(directory, settings, collector, queries)
+            app = make_web_app(
+                queries,
+                now_ms=clock.utc_ms,
+                holds_key=bool(secrets),
+                hosts=settings.web.hosts,
+            )
+            await _run_parts(directory, settings, collector, app)
 
 
 async def run_broker(directory: Path) -> None:
@@ -74,7 +81,7 @@ async def run_broker(directory: Path) -> None:
 
 
 async def _run_parts(
-    directory: Path, settings: Settings, collector: Collector, queries: Queries
+    directory: Path, settings: Settings, collector: Collector, app: Application
 ) -> None:
     broker = None if settings.broker.external else BrokerProcess(directory)
     if broker is not None:
@@ -84,7 +91,7 @@ async def _run_parts(
             running = [
                 tasks.create_task(collector.run(), name="collector"),
                 tasks.create_task(
-                    serve(make_web_app(queries), host=settings.web.bind, port=settings.web.port),
+                    serve(app, host=settings.web.bind, port=settings.web.port),
                     name="web",
                 ),
             ]

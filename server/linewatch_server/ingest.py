@@ -193,9 +193,8 @@ class Ingest:
                 batch.headers[chain][header.position] = header
                 batch.entries.append((EntryKind.SEGMENT, message.payload, message.arrival_ms))
             case Decision.DUPLICATE:
+                # It was stored before and its ack lost, so that is said again.
                 self.counts.duplicates += 1
-                batch.events.append((probe, ingestor.Resent(header.epoch, stream)))
-                return
             case Decision.QUARANTINE:
                 self.counts.quarantined += 1
                 log.warning("segment_quarantined", probe=probe, reason=judgement.reason)
@@ -244,15 +243,15 @@ class Ingest:
     def _store(self, entries: Sequence[tuple[EntryKind, bytes, int]]) -> None:
         if not entries:
             return
-        placed: list[tuple[Location, ArchiveEntry]] = [
-            (
-                self._archive.append(kind, payload, arrival_ms),
-                ArchiveEntry(kind, arrival_ms, payload),
-            )
-            for kind, payload, arrival_ms in entries
-        ]
-        self._archive.sync()
-        self._index.apply(placed)
+        placed: list[tuple[Location, ArchiveEntry]] = []
+        try:
+            for kind, payload, arrival_ms in entries:
+                location = self._archive.append(kind, payload, arrival_ms)
+                placed.append((location, ArchiveEntry(kind, arrival_ms, payload)))
+        finally:
+            # On a full disk what fitted stays: the index must know all that the archive holds.
+            self._archive.sync()
+            self._index.apply(placed)
 
     def _born(self, probe: ProbeId, payload: bytes, now_s: float) -> list[SayAck]:
         try:

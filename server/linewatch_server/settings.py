@@ -57,10 +57,16 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The pages for people."""
+    """The pages for people.
+
+    Attributes:
+        hosts: names by which browsers may address the server, beside `localhost`
+            and any IP address.
+    """
 
     bind: str = "127.0.0.1"
     port: Port = 8080
+    hosts: tuple[str, ...] = ()
 
 
 class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

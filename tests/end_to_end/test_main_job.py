@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +13,7 @@ PORTS = [9000, 9001]
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> "World":
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world in which server and probe have run until the first records are at the server."""
     with world(tmp_path_factory.mktemp("world")) as made:
         ledger = str(made.folder / "ledger")

@@ -15,13 +15,22 @@ import msgspec
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
 from linewatch_core.ids import BootId, Epoch
-from linewatch_core.records import BootStarted, Check, DnsDetail, Record, Roll, Sample, Stream
+from linewatch_core.records import Body, BootStarted, Check, DnsDetail, Record, Sample, Stream
 from linewatch_core.segment.chain import check_follows
 from linewatch_core.segment.segment import Segment, open_segment, parse_segment, verify_signature
 from linewatch_core.segment.signing import key_id
 from tests.support.segments import BOOT, PROBE, derived_bytes, recipient, recipient_secret
 
 NEXT_BOOT = BootId(derived_bytes("next boot", 16).hex())
+
+
+_open: list["Probe"] = []
+
+
+def close_all() -> None:
+    """Close the store of every probe that a test made."""
+    while _open:
+        _open.pop().store.close()
 
 
 @dataclass(slots=True)
@@ -54,8 +63,9 @@ class Probe:
             limits=self.limits,
             now_ms=self.now_ms,
         )
+        _open.append(self)
 
-    def commit(self, *bodies: BootStarted | Sample | Roll, safe_ms: int | None = None) -> None:
+    def commit(self, *bodies: Body, safe_ms: int | None = None) -> None:
         """Commit bodies as one group at the present moment, and let a second pass."""
         safe = self.now_ms if safe_ms is None else safe_ms
         self.store.commit(bodies, now_ms=self.now_ms, safe_ms=safe)

@@ -173,7 +173,8 @@ class World:
             status = self.status()
             if status is None or not status["uplink"]["connected"]:
                 return False
-            return status["store"]["backlog_sealed"] == 0 and status["store"]["acked"]["raw"] > 0
+            store = status["store"]
+            return bool(store["backlog_sealed"] == 0 and store["acked"]["raw"] > 0)
 
         self.until("syncing", synced)
 

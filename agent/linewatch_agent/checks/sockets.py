@@ -1,9 +1,8 @@
-"""Sockets that can leave the probe by one line only, and what the kernel counts on them.
+"""What the kernel counts on a check's socket, and the clocks that a check reads.
 
-Every socket of a check is made by `line_socket`. The invariant: it is bound to
-the line's device before it is connected or sends its first byte.
-Source: socket(7) SO_BINDTODEVICE (an unprivileged user may, since Linux 5.7);
-include/uapi/linux/tcp.h for the offsets in struct tcp_info.
+Every socket of a check is made by `line_socket`, so it is bound to the line's device
+before it is connected or sends its first byte.
+Source: include/uapi/linux/tcp.h for the offsets in struct tcp_info.
 """
 
 import ipaddress
@@ -13,8 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-AF = {4: socket.AF_INET, 6: socket.AF_INET6}
-"""The address family of an IP version."""
+from linewatch_agent.line_socket import AF, line_socket, sockaddr
+
+__all__ = [
+    "AF",
+    "Clock",
+    "TcpFacts",
+    "ip_version",
+    "line_socket",
+    "sockaddr",
+    "tcp_facts",
+]
 
 IP_HEADER_BYTES = {4: 20, 6: 40}
 UDP_HEADER_BYTES = 8
@@ -59,43 +67,9 @@ class TcpFacts:
     bytes_in: int
 
 
-def line_socket(
-    device: str, family: socket.AddressFamily, kind: socket.SocketKind, proto: int = 0
-) -> socket.socket:
-    """Return a non-blocking socket bound to `device`.
-
-    Raises:
-        OSError: ENODEV if the device is gone, EACCES where the kernel refuses the
-            kind of socket (ICMP with `net.ipv4.ping_group_range` closed), EPERM.
-    """
-    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, proto)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
 def ip_version(address: str) -> int:
     """Return 4 or 6 for an address literal; ValueError for anything else."""
     return ipaddress.ip_address(address).version
-
-
-def sockaddr(
-    device: str, address: str, port: int = 0
-) -> tuple[str, int] | tuple[str, int, int, int]:
-    """Return the kernel's form of an address on a device.
-
-    An IPv6 link-local address (a router's, usually) means nothing without its
-    link: it gets the device's index as scope, whatever zone the text had.
-    """
-    ip = ipaddress.ip_address(address)
-    if ip.version == 4:
-        return (str(ip), port)
-    bare = address.partition("%")[0]
-    scope = socket.if_nametoindex(device) if ip.is_link_local else 0
-    return (bare, port, 0, scope)
 
 
 def tcp_facts(sock: socket.socket, family: int) -> TcpFacts:

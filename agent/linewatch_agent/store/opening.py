@@ -112,14 +112,6 @@ def _open(directory: Path) -> Database:
     try:
         # One process uses the file (lock_directory), so the WAL's index needs no file of its own.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL makes each commit survive a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
-        # All that is deleted was sealed: zeroing its pages would only wear the card.
-        connection.execute("PRAGMA secure_delete = FAST")
-        connection.execute("PRAGMA cache_size = -1024")
-        # On a full disk the reserve must suffice to write back all of the WAL (reserve.py).
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise StoreError(
@@ -129,6 +121,15 @@ def _open(directory: Path) -> Database:
         if version != SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"its schema is {version}")
         connection.execute("SELECT count(*) FROM meta").fetchone()
+        # Only now is anything written: a damaged file is kept as it was found.
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL makes each commit survive a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        # All that is deleted was sealed: zeroing its pages would only wear the card.
+        connection.execute("PRAGMA secure_delete = FAST")
+        connection.execute("PRAGMA cache_size = -1024")
+        # On a full disk the reserve must suffice to write back all of the WAL (reserve.py).
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     except BaseException:
         connection.close()
         raise

@@ -39,7 +39,9 @@ def peek(directory: Path) -> Peek:
         try:
             with db.reading():
                 streams = {stream: load_stream(db, stream) for stream in Stream}
-                journal = dict(db.execute("SELECT stream, max(last_seq) FROM frame GROUP BY stream"))
+                journal = dict(
+                    db.execute("SELECT stream, max(last_seq) FROM frame GROUP BY stream")
+                )
                 held = held_ranges(db)
         finally:
             db.close()

@@ -110,7 +110,7 @@ class SampleAnswer(Answer, frozen=True, kw_only=True):
 class HealthAnswer(Answer, frozen=True, kw_only=True):
     """The server answers, and its index can be read."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
 
 
 class ErrorAnswer(Answer, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from linewatch_server.web.answers import (
     StripsAnswer,
     TargetsAnswer,
 )
-from linewatch_server.web.coordinator import draw_strips
+from linewatch_server.web.drawing import draw_strips
 from linewatch_server.web.parameters import (
     RANGE_PARAMETERS,
     check_names,
@@ -51,8 +51,8 @@ async def get_strips(request: web.Request) -> web.Response:
     check_names(request.query, RANGE_PARAMETERS)
     site = request.app[SITE]
     wanted = require_range(request.query, now_ms=site.now_ms())
-    grid, strips = await outside(request, draw_strips, site.questions, wanted)
-    return answer(StripsAnswer(cell_ms=grid.cell_ms, strips=strips))
+    drawn = await outside(request, draw_strips, site.questions, wanted)
+    return answer(StripsAnswer(cell_ms=drawn.grid.cell_ms, strips=drawn.strips))
 
 
 async def get_probe(request: web.Request) -> web.Response:
@@ -169,7 +169,7 @@ async def get_health(request: web.Request) -> web.Response:
     """Answer `/healthz`: a question that costs little, put to the index."""
     check_names(request.query, ())
     await outside(request, request.app[SITE].questions.lines, _NOBODY)
-    return answer(HealthAnswer())
+    return answer(HealthAnswer(status="ok"))
 
 
 def answer(value: Answer, *, status: int = 200) -> web.Response:

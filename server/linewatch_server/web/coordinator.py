@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from linewatch_core.errors import LimitError
 from linewatch_core.ids import ProbeId
-from linewatch_server.model.strips import Strips
 from linewatch_server.model.views import EventsView, ProbeView
+from linewatch_server.web.drawing import draw_strips
 from linewatch_server.web.facts import RangeFacts, StoreFacts, range_facts, store_facts
 from linewatch_server.web.parameters import (
     RANGE_PARAMETERS,
@@ -21,7 +20,6 @@ from linewatch_server.web.ranges import (
     Grid,
     TimeRange,
     default_preset,
-    grid_of,
     preset_range,
 )
 from linewatch_server.web.refusals import NotFoundError
@@ -32,17 +30,16 @@ ROWS_A_PAGE = 60
 """Lines on one page: its HTML stays below a megabyte."""
 EVENTS_SHOWN_MAX = 100
 
-_COARSE_CELL_MS = 600_000
-
 
 @dataclass(frozen=True, slots=True)
 class RangePage:
-    """What pages of a time range have in common."""
+    """What pages of a time range have in common; `awaits_samples` as in `Drawn`."""
 
     grid: Grid
     table: StripTable
     range_facts: RangeFacts
     events: EventsView
+    awaits_samples: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +51,16 @@ class Paging:
     rows: tuple[ShownRow, ...]
 
 
-def draw_strips(
-    questions: Questions, wanted: TimeRange, *, probe: ProbeId | None = None
-) -> tuple[Grid, Strips]:
-    """Return the finest strips that can be drawn for a range: coarser ones for a big fleet."""
-    grid = grid_of(wanted)
-    try:
-        strips = questions.strips(grid.range.from_ms, grid.range.to_ms, grid.cell_ms, probe=probe)
-    except LimitError:
-        grid = grid_of(wanted, cell_ms_min=_COARSE_CELL_MS)
-        strips = questions.strips(grid.range.from_ms, grid.range.to_ms, grid.cell_ms, probe=probe)
-    return grid, strips
-
-
 def ask_range(
     questions: Questions, wanted: TimeRange, *, now_ms: int, probe: ProbeId | None = None
 ) -> RangePage:
     """Return what is known of a range, of all probes or of one."""
-    grid, strips = draw_strips(questions, wanted, probe=probe)
-    table = build_table(strips, grid, now_ms=now_ms)
+    drawn = draw_strips(questions, wanted, probe=probe)
+    grid = drawn.grid
+    table = build_table(drawn.strips, grid, now_ms=now_ms)
     events = questions.events(grid.range.from_ms, grid.range.to_ms, probe=probe)
-    return RangePage(grid, table, range_facts(strips, table), events)
+    facts = range_facts(drawn.strips, table)
+    return RangePage(grid, table, facts, events, drawn.awaits_samples)
 
 
 async def show_coordinator(request: web.Request) -> web.Response:

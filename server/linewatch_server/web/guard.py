@@ -85,7 +85,8 @@ async def tell_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         log.error("page_failed", trace="".join(traceback.format_exception(error)))
         text = "cannot answer: an error in the server; its log has the details"
         response = _tell(request, 500, text)
-    if isinstance(response, web.Response) and (response.body_length or 0) > _COMPRESS_FROM_BYTES:
+    body = response.body if isinstance(response, web.Response) else None
+    if isinstance(body, bytes) and len(body) > _COMPRESS_FROM_BYTES:
         response.enable_compression()
     return response
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import Role
+from linewatch_core.records import ROLL_WINDOW_MS, Role
 from linewatch_server.model.rollup import Tally, merge, rtt_stats, tally_samples
 from linewatch_server.model.strips import is_uncertain
 from linewatch_server.model.views import LineView, ProbeView, SampleRow, TargetView
@@ -58,20 +58,24 @@ def check_line(lines: tuple[LineView, ...], line: str) -> None:
 def count_targets(questions: Questions, probe: ProbeId, line: str, wanted: TimeRange) -> Counted:
     """Return what each check of each target gave on a line.
 
-    A range of up to EXACT_MS_MAX is counted from samples, if any have arrived;
-    else whole five-minute windows count, by their middle.
+    A range of up to EXACT_MS_MAX is counted from samples, unless most of them
+    have not arrived; else whole five-minute windows count, by their middle.
     """
-    if wanted.length_ms <= EXACT_MS_MAX:
-        rows = [
-            row
-            for row in questions.samples(probe, line, wanted.from_ms, wanted.to_ms)
-            if row.at.middle_ms is not None and wanted.from_ms <= row.at.middle_ms < wanted.to_ms
-        ]
-        if rows:
-            around = (wanted.from_ms - HOUR_MS, wanted.to_ms + HOUR_MS)
-            roles = {view.target: view.role for view in questions.targets(probe, line, *around)}
-            return Counted(_count(rows, roles), True)
-    return Counted(questions.targets(probe, line, wanted.from_ms, wanted.to_ms), False)
+    windows = Counted(questions.targets(probe, line, wanted.from_ms, wanted.to_ms), False)
+    if wanted.length_ms > EXACT_MS_MAX:
+        return windows
+    rows = [
+        row
+        for row in questions.samples(probe, line, wanted.from_ms, wanted.to_ms)
+        if row.at.middle_ms is not None and wanted.from_ms <= row.at.middle_ms < wanted.to_ms
+    ]
+    # A range shorter than two windows says little about how many checks there should be.
+    most_missing = wanted.length_ms >= 2 * ROLL_WINDOW_MS and 2 * len(rows) < windows.sent
+    if not rows or most_missing:
+        return windows
+    around = (wanted.from_ms - HOUR_MS, wanted.to_ms + HOUR_MS)
+    roles = {view.target: view.role for view in questions.targets(probe, line, *around)}
+    return Counted(_count(rows, roles), True)
 
 
 def _count(rows: list[SampleRow], roles: dict[str, Role | None]) -> tuple[TargetView, ...]:

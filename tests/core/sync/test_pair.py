@@ -9,6 +9,7 @@ counts what really is durable. One seed replays a run.
 
 import random
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 
@@ -41,6 +42,12 @@ QUIET_AFTER_S = 4_000.0
 END_S = 12_000.0
 
 Key = tuple[Stream, int, int]
+Message = (
+    tuple[Literal["segment"], Key]
+    | tuple[Literal["puback"], tuple[int, Key]]
+    | tuple[Literal["birth"], Status]
+    | tuple[Literal["ack"], SayAck]
+)
 
 
 @dataclass(slots=True)
@@ -101,7 +108,7 @@ class World:
     sizes: dict[Key, int] = field(default_factory=dict)
     thinned: set[Key] = field(default_factory=set)
     saved: dict[Stream, StreamAck] = field(default_factory=dict)
-    queue: list[tuple[float, int, object]] = field(default_factory=list)
+    queue: list[tuple[float, int, Message]] = field(default_factory=list)
     in_mqtt: dict[Key, float] = field(default_factory=dict)
     unacked: dict[Key, float] = field(default_factory=dict)
     conn: int = 0
@@ -197,7 +204,7 @@ class World:
 
     # --- the link ----------------------------------------------------------
 
-    def post(self, message: object) -> None:
+    def post(self, message: Message) -> None:
         """Put a message on the link: lost, doubled, late, in any order, until it is quiet."""
         bad = self.now < QUIET_AFTER_S
         copies = self.rng.choices([0, 1, 2], [15, 75, 10])[0] if bad else 1
@@ -205,17 +212,17 @@ class World:
             late = self.rng.expovariate(0.5) if bad else 0.3
             self.queue.append((self.now + late, self.rng.randrange(2**32), message))
 
-    def deliver(self, message: object) -> None:
+    def deliver(self, message: Message) -> None:
         match message:
-            case ("segment", (stream, first, last)):
-                self.server.received.append((stream, first, last))
-            case ("birth", Status() as status):
+            case ("segment", key):
+                self.server.received.append(key)
+            case ("birth", status):
                 self.say(self.server.handle(Born(status, self.server.durable), self.now))
             case ("puback", (conn, key)):
                 if self.up and conn == self.conn:
                     self.in_mqtt.pop(key, None)
                     self.tell(Published(*key))
-            case ("ack", SayAck() as said):
+            case ("ack", said):
                 self.take(said)
 
     def say(self, acks: list[SayAck]) -> None:

@@ -1,0 +1,94 @@
+"""Rounds and slots: the same on every line, paced, on a grid that survives restarts."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linewatch_agent.plan.schedule import NextRound, next_round, plan_round
+from linewatch_core.records import Check, Role
+from linewatch_core.targets import Target
+
+
+def target(name: str, *checks: Check) -> Target:
+    """Return a target."""
+    return Target(id=name, role=Role.DOMESTIC, host="example.org", checks=checks)
+
+
+TARGETS = st.lists(st.lists(st.sampled_from(Check), unique=True), max_size=8).map(
+    lambda rows: [target(f"t{n}", *checks) for n, checks in enumerate(rows)]
+)
+
+
+@given(TARGETS, st.integers(0, 10**10), st.integers(1_000, 3_600_000), st.floats(0, 1, width=32))
+def test_a_round_has_each_check_once_within_its_time(
+    targets: list[Target], round_ms: int, period_ms: int, spread: float
+) -> None:
+    """Any targets, period and spread: every check has a slot, in time order, inside the round."""
+    slots = plan_round(targets, round_ms=round_ms, period_ms=period_ms, spread=spread)
+    wanted = {(t.id, check) for t in targets for check in t.checks}
+    assert {(slot.target.id, slot.check) for slot in slots} == wanted
+    assert len(slots) == len(wanted)
+    assert [slot.slot_ms for slot in slots] == sorted(slot.slot_ms for slot in slots)
+    assert all(round_ms <= s.slot_ms < round_ms + max(1, period_ms * spread) for s in slots)
+    assert {slot.round_ms for slot in slots} <= {round_ms}
+
+
+def test_slots_are_evenly_paced() -> None:
+    """Four checks over half of a round of 30 s: one every 3.75 s."""
+    targets = [target("a", Check.ICMP, Check.TCP), target("b", Check.ICMP, Check.TCP)]
+    slots = plan_round(targets, round_ms=60_000, period_ms=30_000, spread=0.5)
+    assert [slot.slot_ms - 60_000 for slot in slots] == [0, 3_750, 7_500, 11_250]
+    assert [slot.check for slot in slots] == [Check.ICMP, Check.ICMP, Check.TCP, Check.TCP]
+
+
+def test_without_spread_all_is_due_at_once() -> None:
+    """A burst is possible, for those who know why."""
+    slots = plan_round([target("a", *Check)], round_ms=7, period_ms=30_000, spread=0)
+    assert {slot.slot_ms for slot in slots} == {7}
+
+
+def test_rounds_sit_on_a_grid_of_boot_time() -> None:
+    """An agent that starts at any moment waits for the next multiple of the period."""
+    assert next_round(after=None, now_ms=61_000, period_ms=30_000, jitter_ms=0) == NextRound(
+        3, 90_000, 0
+    )
+    assert next_round(after=3, now_ms=90_500, period_ms=30_000, jitter_ms=250) == NextRound(
+        4, 120_250, 0
+    )
+
+
+def test_a_round_that_is_late_by_less_than_a_period_still_runs() -> None:
+    """Its time is past, so it runs at once, and none is missed."""
+    assert next_round(after=3, now_ms=149_000, period_ms=30_000, jitter_ms=0) == NextRound(
+        4, 120_000, 0
+    )
+
+
+def test_rounds_that_never_ran_are_counted() -> None:
+    """After a suspend of ten minutes the missed rounds are told, and the grid goes on."""
+    assert next_round(after=3, now_ms=731_000, period_ms=30_000, jitter_ms=0) == NextRound(
+        24, 720_000, 20
+    )
+
+
+def test_a_longer_period_does_not_silence_the_probe() -> None:
+    """A number of an older, finer grid lies hours ahead: the new grid begins instead."""
+    assert next_round(after=1000, now_ms=30_000_500, period_ms=60_000, jitter_ms=0) == NextRound(
+        501, 30_060_000, 0
+    )
+
+
+@given(
+    st.none() | st.integers(0, 10**6),
+    st.integers(0, 10**10),
+    st.integers(1_000, 600_000),
+    st.integers(0, 999),
+)
+def test_the_next_round_is_near(
+    after: int | None, now_ms: int, period_ms: int, jitter_ms: int
+) -> None:
+    """Whatever ran last: the next is at most two periods ahead and less than one behind."""
+    coming = next_round(after=after, now_ms=now_ms, period_ms=period_ms, jitter_ms=jitter_ms)
+    ahead_ms = coming.round_ms - jitter_ms - now_ms
+    assert -period_ms < ahead_ms <= 2 * period_ms
+    assert coming.missed >= 0
+    assert coming.round_ms == coming.number * period_ms + jitter_ms
