@@ -19,14 +19,14 @@ demo: ## run a probe, a broker and a server here, and watch an outage (ARGS="--o
 test: ## all static checks, then the tests but the slow ones, with coverage
 	@tools/bootstrap test
 	@$(MAKE) --no-print-directory lint
-	$(PYTHON) -m coverage run -m pytest -m "not slow" $(ARGS)
+	@tools/pytest -m "not slow" $(ARGS)
 	@printf 'coverage: %s %% of lines (file by file: .venv/bin/coverage report)\n' \
 		"$$($(PYTHON) -m coverage report --format=total)"
 
 test-all: ## all static checks, then every test, with coverage file by file
 	@tools/bootstrap test-all
 	@$(MAKE) --no-print-directory lint
-	$(PYTHON) -m coverage run -m pytest $(ARGS)
+	@tools/pytest $(ARGS)
 	@$(PYTHON) -m coverage report
 
 lint: ## ruff, mypy and the import rules, without the tests

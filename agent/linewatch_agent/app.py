@@ -77,7 +77,7 @@ class Agent:
             now_ms=now_ms,
         )
         identity.erase_first_seed()
-        self.keys.rotate_if_due(boot=self.boot, now_ms=now_ms, seed=_random_seed)
+        self._rotate_key()
         self.store = open_store(
             state_dir,
             owner=Owner(identity.probe, self.boot, tuple(map(RecipientKey, identity.recipients))),
@@ -215,12 +215,10 @@ class Agent:
         """Replace the signing key once a day, for ever; on the thread that seals with it."""
         while True:
             await asyncio.sleep(KEY_LOOK_S)
-            now_ms = clock.mono_ms()
-            await self.writer.run(
-                lambda now_ms=now_ms: self.keys.rotate_if_due(  # type: ignore[misc]
-                    boot=self.boot, now_ms=now_ms, seed=_random_seed
-                )
-            )
+            await self.writer.run(self._rotate_key)
+
+    def _rotate_key(self) -> None:
+        self.keys.rotate_if_due(boot=self.boot, now_ms=clock.mono_ms(), seed=_random_seed)
 
     async def _keep_everything(self, measured_ms: int) -> None:
         await self.recorder.flush()

@@ -54,6 +54,7 @@ STEADY_S = 60.0
 POKE_SPREAD_S = 5.0
 """When a dark line answers again, the next try comes within this: every probe sees it at once."""
 PUBLISH_BUDGET_S = 30.0
+FAREWELL_S = 2.0
 PACKET_BYTES = 120
 """What MQTT, TLS, TCP and IP add to a message, each way, its acknowledgement included."""
 
@@ -133,7 +134,7 @@ class _SessionOver(Exception):
 
 def backoff_ceiling_s(failures: int, *, max_s: float) -> float:
     """Return the most that is waited after so many rounds of failures in a row."""
-    return min(max_s, BACKOFF_BASE_S * 2 ** min(failures, 16))
+    return min(max_s, BACKOFF_BASE_S * 2.0 ** min(failures, 16))
 
 
 class Uplink:
@@ -210,16 +211,17 @@ class Uplink:
             log.info("uplink_ends_with_backlog", records=self._machine.backlog())
 
     async def farewell(self) -> None:
-        """Say `stopped` on the present connection, if there is one."""
-        if self._client is None or not self._presence:
+        """Say `stopped` on the present connection, if there is one; it is the last word."""
+        if self._client is None:
             return
-        self._stopped = True
-        status = self._backend.status(self._conn, state="stopped")
         try:
-            async with asyncio.timeout(2):
-                await self._client.publish(
-                    topics.status(self._probe), encode_status(status), qos=1, retain=True
-                )
+            if self._presence:
+                status = self._backend.status(self._conn, state="stopped")
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._client.publish(
+                        topics.status(self._probe), encode_status(status), qos=1, retain=True
+                    )
+            self._stopped = True
         except (TimeoutError, aiomqtt.MqttError):
             log.info("uplink_farewell_not_delivered")
 

@@ -1,31 +1,37 @@
 """The driver between broker and ingest: messages in batches, acks out.
 
-One MQTT client; a new one after each loss of the broker. Batches run on a
-thread, since they end in fsync. What arrives while a batch is being stored
-makes the next one.
+One MQTT client; a new one after each loss of the broker. Batches run one after
+the other on a thread of their own, since they end in fsync: a lost connection
+does not end a batch that has begun. What arrives meanwhile makes the next one.
 """
 
 import asyncio
 import secrets
 import ssl
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import aiomqtt
 import structlog
 from nacl.signing import SigningKey
 
-from linewatch_core.errors import first_error
+from linewatch_core.errors import MalformedError, first_error
 from linewatch_core.ids import ProbeId
 from linewatch_core.sync import topics
 from linewatch_core.sync.ingestor import SayAck
 from linewatch_core.sync.messages import Ack, sign_ack
-from linewatch_server.archive import ArchiveFullError
 from linewatch_server.clock import ServerClock
-from linewatch_server.ingest import Ingest, Message
+from linewatch_server.ingest import Ingest, Message, NoRoomError
 
 log = structlog.get_logger()
 
+_T = TypeVar("_T")
+
 BATCH_MAX = 256
+QUEUE_MAX = 4096
+"""Messages kept in memory while the disk is busy, here and again in the client. What comes
+beyond is dropped, and sent again by its probe, which never had an ack for it."""
 RETRY_S = 2.0
 
 Answer = Callable[[bytes, str], bytes]
@@ -53,23 +59,28 @@ class Collector:
         self._ack_key = ack_key
         self._clock = clock
         self._answer = answer_enrolment
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_MAX)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
         self._storing = asyncio.Lock()
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
         """Collect, for ever; a lost broker is tried again."""
-        while True:
-            try:
-                await self._session()
-            except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
-                log.warning("broker_lost", reason=str(first_error(group)))
-            finally:
-                self.connected.clear()
-            await asyncio.sleep(RETRY_S)
+        try:
+            while True:
+                try:
+                    await self._session()
+                except* (aiomqtt.MqttError, ssl.SSLError, ConnectionError, TimeoutError) as group:
+                    log.warning("broker_lost", reason=str(first_error(group)))
+                finally:
+                    self.connected.clear()
+                await asyncio.sleep(RETRY_S)
+        finally:
+            # The batch in hand ends before anybody closes the archive under it.
+            self._thread.shutdown(wait=True)
 
     async def finish(self) -> None:
-        """Take no more messages; return when the batch in hand is stored."""
+        """Take no more messages; return when the batch in hand is stored and acknowledged."""
         await self._storing.acquire()
 
     async def _session(self) -> None:
@@ -80,6 +91,7 @@ class Collector:
             identifier=secrets.token_hex(8),
             tls_context=self._tls,
             keepalive=30,
+            max_queued_incoming_messages=QUEUE_MAX,
         )
         async with client:
             for topic in (*topics.ALL_SEGMENTS, topics.ALL_KEYS, topics.ALL_ENROL):
@@ -100,26 +112,32 @@ class Collector:
                 await self._enrol(client, topic, payload)
             elif payload or not topic.endswith("/status"):
                 # An empty retained status is a cleared one: a retired probe.
-                self._queue.put_nowait(Message(topic, payload, self._clock.utc_ms()))
+                await self._queue.put(Message(topic, payload, self._clock.utc_ms()))
         raise aiomqtt.MqttError("the broker closed the connection")
 
     async def _enrol(self, client: aiomqtt.Client, topic: str, payload: bytes) -> None:
-        token = topics.parse(topic).client
-        async with self._storing:
-            reply = await asyncio.to_thread(self._answer, payload, topic)
+        try:
+            token = topics.parse(topic).client
+        except MalformedError as error:
+            log.warning("message_refused", reason="not_ours", detail=str(error))
+            return
+        reply = await self._on_thread(lambda: self._answer(payload, topic))
         await client.publish(topics.enrol_reply(token), reply, qos=1)
 
     async def _store(self, client: aiomqtt.Client) -> None:
         while True:
             batch = await self._next_batch()
-            try:
-                async with self._storing:
-                    said = await asyncio.to_thread(self._take, batch)
-            except ArchiveFullError as error:
-                # Nothing is acknowledged, so the probes keep it and send it again.
-                log.error("archive_full", reason=str(error))
-                continue
-            await self._say(client, said)
+            async with self._storing:
+                try:
+                    said = await self._on_thread(lambda batch=batch: self._take(batch))  # type: ignore[misc]
+                except NoRoomError as error:
+                    # Nothing is acknowledged, so the probes keep it and send it again.
+                    log.error("archive_full", reason=str(error))
+                    continue
+                await self._say(client, said)
+
+    async def _on_thread(self, function: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _take(self, batch: Sequence[Message]) -> list[tuple[ProbeId, SayAck]]:
         now_s = self._clock.mono_s()

@@ -96,7 +96,7 @@ async def lines_in_words() -> str:
 
 
 def test_full_disk_is_told_and_measuring_goes_on(tmp_path: Path) -> None:
-    """On a full disk the agent says so once, in one line, keeps measuring, and recovers by itself."""
+    """On a full disk the agent says so in one line, keeps measuring, and recovers by itself."""
     with world(tmp_path) as here:
         here.set_up_server()
         here.start_server()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -33,7 +34,8 @@ def _probe(here: World) -> str:
 
 
 def _page(here: World, path: str) -> str:
-    return here.command("curl", "-sf", f"http://127.0.0.1:8080{path}").stdout
+    fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
+    return here.command(sys.executable, "-c", fetch, f"http://127.0.0.1:8080{path}").stdout
 
 
 def test_status_says_how_the_probe_is_in_words_and_as_data(here: World) -> None:

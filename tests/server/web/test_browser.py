@@ -7,8 +7,6 @@ import pytest
 from linewatch_server.index.queries import Queries
 from tests.support.browser import serving, visit
 
-pytestmark = pytest.mark.slow
-
 
 async def test_reads_without_script(day: Queries) -> None:
     """All cells are there, the console is silent, and nobody else is asked for anything."""
