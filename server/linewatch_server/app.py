@@ -70,12 +70,13 @@ async def run(directory: Path) -> None:
 
 async def run_broker(directory: Path) -> None:
     """Run only the broker until SIGTERM or SIGINT: for a server whose settings say `external`."""
+    stop = _stop_on_signals()
     broker = BrokerProcess(directory)
     await broker.start()
     log.info("broker_started")
     async with asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(broker.keep(), name="broker")
-        await _stopped()
+        await stop.wait()
         keeping.cancel()
     await broker.stop()
 
@@ -83,6 +84,8 @@ async def run_broker(directory: Path) -> None:
 async def _run_parts(
     directory: Path, settings: Settings, collector: Collector, app: Application
 ) -> None:
+    # Before the broker: a signal that ended us right after its start would leave it behind.
+    stop = _stop_on_signals()
     broker = None if settings.broker.external else BrokerProcess(directory)
     if broker is not None:
         await broker.start()
@@ -98,7 +101,7 @@ async def _run_parts(
             if broker is not None:
                 running.append(tasks.create_task(broker.keep(), name="broker"))
             log.info("server_started", page=f"http://{settings.web.bind}:{settings.web.port}/")
-            await _stopped()
+            await stop.wait()
             log.info("server_stopping")
             await collector.finish()
             for task in running:
@@ -108,12 +111,12 @@ async def _run_parts(
             await broker.stop()
 
 
-async def _stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
+def _stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set from now on."""
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    await stop.wait()
+    return stop
 
 
 def _collector(

@@ -62,6 +62,7 @@ class Collector:
         self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_MAX)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
         self._storing = asyncio.Lock()
+        self._full = False
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -70,7 +71,7 @@ class Collector:
             while True:
                 try:
                     await self._session()
-                except* (aiomqtt.MqttError, ssl.SSLError, ConnectionError, TimeoutError) as group:
+                except* (aiomqtt.MqttError, ConnectionError, TimeoutError) as group:
                     log.warning("broker_lost", reason=str(first_error(group)))
                 finally:
                     self.connected.clear()
@@ -127,14 +128,26 @@ class Collector:
     async def _store(self, client: aiomqtt.Client) -> None:
         while True:
             batch = await self._next_batch()
-            async with self._storing:
-                try:
-                    said = await self._on_thread(lambda batch=batch: self._take(batch))  # type: ignore[misc]
-                except NoRoomError as error:
-                    # Nothing is acknowledged, so the probes keep it and send it again.
-                    log.error("archive_full", reason=str(error))
-                    continue
-                await self._say(client, said)
+            while True:
+                async with self._storing:
+                    if await self._store_and_say(client, batch):
+                        break
+                await asyncio.sleep(RETRY_S)
+
+    async def _store_and_say(self, client: aiomqtt.Client, batch: Sequence[Message]) -> bool:
+        """Store a batch and say so; return False if the disk is full."""
+        try:
+            said = await self._on_thread(lambda: self._take(batch))
+        except NoRoomError as error:
+            if not self._full:
+                log.error("archive_full", reason=str(error))
+            self._full = True
+            return False
+        if self._full:
+            log.info("archive_has_room_again")
+        self._full = False
+        await self._say(client, said)
+        return True
 
     async def _on_thread(self, function: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)

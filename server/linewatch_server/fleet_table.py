@@ -1,12 +1,12 @@
 """`linewatch-server fleet`: the probes in a terminal, with what is stored of each."""
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from linewatch_server.clock import ServerClock
 from linewatch_server.index.queries import Queries
 from linewatch_server.model.views import ProbeView
 from linewatch_server.registry import Probe, Registry
@@ -52,7 +52,7 @@ def _state(probe: Probe) -> str:
 def _ago(then_ms: int | None) -> str:
     if then_ms is None:
         return "never"
-    seconds = max(0, int(time.time() - then_ms / 1000))
+    seconds = max(0, (ServerClock().utc_ms() - then_ms) // 1000)
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit} ago"

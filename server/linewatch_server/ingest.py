@@ -6,7 +6,7 @@ more than what the archive has synced and the index has committed.
 Source: docs/wire-format.md, "Sync".
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,7 +24,9 @@ from linewatch_core.segment.segment import Segment, parse_segment, verify_signat
 from linewatch_core.sync import ingestor, topics
 from linewatch_core.sync.ingestor import AckBook, Decision, Event, SayAck, judge
 from linewatch_core.sync.messages import decode_status
+from linewatch_server.archive import ArchiveFullError
 from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.index.database import IndexFullError
 from linewatch_server.index.writer import Index
 from linewatch_server.model.entries import (
     ArchiveEntry,
@@ -64,6 +66,8 @@ class Refusal(StrEnum):
 class _Batch:
     """What one batch has decided so far and not yet stored."""
 
+    roots: dict[ProbeId, bytes | None] = field(default_factory=dict)
+    decided: Counter[Decision] = field(default_factory=Counter)
     entries: list[tuple[EntryKind, bytes, int]] = field(default_factory=list)
     events: list[tuple[ProbeId, Event]] = field(default_factory=list)
     births: list[tuple[ProbeId, bytes]] = field(default_factory=list)
@@ -75,10 +79,12 @@ class _Batch:
 class IngestCounts:
     """Since the start: segments by decision, refusals by reason."""
 
-    stored: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    refused: dict[Refusal, int] = field(default_factory=lambda: defaultdict(int))
+    decided: Counter[Decision] = field(default_factory=Counter)
+    refused: Counter[Refusal] = field(default_factory=Counter)
+
+
+class NoRoomError(LinewatchError):
+    """The disk takes no more: nothing of the batch is acknowledged; give it again later."""
 
 
 class _RefusedError(Exception):
@@ -103,28 +109,20 @@ class Ingest:
         self._index = index
         self._root_key = root_key
         self._books: dict[ProbeId, AckBook] = defaultdict(AckBook)
+        self._index_is_behind = False
         self.counts = IngestCounts()
 
     def take(self, messages: Sequence[Message], now_s: float) -> list[tuple[ProbeId, SayAck]]:
         """Store a batch durably; return the acks that are due now.
 
         Raises:
-            ArchiveFullError: nothing of the batch was stored nor will be acknowledged.
+            NoRoomError: no ack says anything of the batch, though part of it may be
+                stored; the same batch again is stored once.
         """
-        batch = _Batch()
-        for message in messages:
-            try:
-                self._sort(message, batch)
-            except _RefusedError as refused:
-                self.counts.refused[refused.reason] += 1
-                log.warning("message_refused", reason=refused.reason.value, detail=str(refused))
-        self._store(batch.entries)
-        said: list[tuple[ProbeId, SayAck]] = []
-        for probe, event in batch.events:
-            said += [(probe, ack) for ack in self._books[probe].handle(event, now_s)]
-        for probe, payload in batch.births:
-            said += [(probe, ack) for ack in self._born(probe, payload, now_s)]
-        return said
+        try:
+            return self._take(messages, now_s)
+        except (ArchiveFullError, IndexFullError) as error:
+            raise NoRoomError(str(error)) from error
 
     def tick(self, now_s: float) -> list[tuple[ProbeId, SayAck]]:
         """Return the acks that are due because time has passed."""
@@ -144,13 +142,35 @@ class Ingest:
         """Return the id of the newest signing key known of a probe."""
         return self._index.newest_key_id(probe)
 
+    def _take(self, messages: Sequence[Message], now_s: float) -> list[tuple[ProbeId, SayAck]]:
+        if self._index_is_behind:
+            self._index.catch_up()
+            self._index_is_behind = False
+        batch = _Batch()
+        for message in messages:
+            try:
+                self._sort(message, batch)
+            except _RefusedError as refused:
+                self.counts.refused[refused.reason] += 1
+                log.warning("message_refused", reason=refused.reason.value, detail=str(refused))
+        self._store(batch.entries)
+        self.counts.decided += batch.decided
+        said: list[tuple[ProbeId, SayAck]] = []
+        for probe, event in batch.events:
+            said += [(probe, ack) for ack in self._books[probe].handle(event, now_s)]
+        for probe, payload in batch.births:
+            said += [(probe, ack) for ack in self._born(probe, payload, now_s)]
+        return said
+
     def _sort(self, message: Message, batch: _Batch) -> None:
         try:
             address = topics.parse(message.topic)
             probe = parse_probe_id(address.client)
         except MalformedError as error:
             raise _RefusedError(Refusal.NOT_OURS, str(error)) from None
-        root = self._root_key(probe)
+        if probe not in batch.roots:
+            batch.roots[probe] = self._root_key(probe)
+        root = batch.roots[probe]
         if root is None:
             raise _RefusedError(Refusal.NOT_LIVE, probe)
         if self._index.newest_key_id(probe) is None:
@@ -164,7 +184,7 @@ class Ingest:
             case ["up", stream] if stream in set(Stream):
                 self._sort_segment(probe, Stream(stream), message, batch)
             case _:
-                raise _RefusedError(Refusal.NOT_OURS, message.topic)
+                raise _RefusedError(Refusal.NOT_OURS, message.topic[:80])
 
     def _sort_keys(self, probe: ProbeId, message: Message, batch: _Batch) -> None:
         try:
@@ -187,16 +207,14 @@ class Ingest:
         if chain not in batch.kept:
             batch.kept[chain] = self._index.kept(*chain)
         judgement = self._judge(header, chain, batch)
+        batch.decided[judgement.decision] += 1
         match judgement.decision:
             case Decision.STORE:
-                self.counts.stored += 1
                 batch.headers[chain][header.position] = header
                 batch.entries.append((EntryKind.SEGMENT, message.payload, message.arrival_ms))
             case Decision.DUPLICATE:
-                # It was stored before and its ack lost, so that is said again.
-                self.counts.duplicates += 1
+                pass  # It was stored before and its ack lost, so that is said again.
             case Decision.QUARANTINE:
-                self.counts.quarantined += 1
                 log.warning("segment_quarantined", probe=probe, reason=judgement.reason)
                 refused = Quarantined(probe, judgement.reason, message.payload)
                 batch.entries.append((EntryKind.QUARANTINE, refused.encode(), message.arrival_ms))
@@ -228,7 +246,7 @@ class Ingest:
     def _judge(self, header: Header, chain: ChainId, batch: _Batch) -> ingestor.Judgement:
         fresh = batch.headers[chain]
         stored = self._index.neighbours(*chain, header.position)
-        twin = fresh.get(header.position)
+        twin = fresh.get(header.position) or self._at(header.position, chain)
         same = self._index.holds(header) or (
             twin is not None and header_sha256(twin) == header_sha256(header)
         )
@@ -238,7 +256,12 @@ class Ingest:
             same=same,
             before=fresh.get(header.position - 1, stored.before),
             after=fresh.get(header.position + 1, stored.after),
+            at=twin,
         )
+
+    def _at(self, position: int, chain: ChainId) -> Header | None:
+        """Return the stored header at a position of a chain, or None."""
+        return self._index.neighbours(*chain, position + 1).before
 
     def _store(self, entries: Sequence[tuple[EntryKind, bytes, int]]) -> None:
         if not entries:
@@ -249,9 +272,12 @@ class Ingest:
                 location = self._archive.append(kind, payload, arrival_ms)
                 placed.append((location, ArchiveEntry(kind, arrival_ms, payload)))
         finally:
-            # On a full disk what fitted stays: the index must know all that the archive holds.
+            # On a full disk what fitted stays: the index must know all that the archive holds,
+            # in that order, so it catches up before anything else is applied.
             self._archive.sync()
+            self._index_is_behind = True
             self._index.apply(placed)
+            self._index_is_behind = False
 
     def _born(self, probe: ProbeId, payload: bytes, now_s: float) -> list[SayAck]:
         try:

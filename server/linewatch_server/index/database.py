@@ -19,6 +19,13 @@ SCHEMA_VERSION = 1
 """Raised with every change of schema.sql or of what is written; an older file is rebuilt."""
 
 
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+
+class IndexFullError(LinewatchError):
+    """There is no room for what was to be applied; nothing of it was."""
+
+
 class IndexOutdatedError(LinewatchError):
     """The index is not a projection of this archive by this release: rebuild it."""
 
@@ -59,14 +66,24 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the block writes, or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Commit what the block writes, or none of it.
+
+    Raises:
+        IndexFullError: the disk takes no more.
+    """
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
-    except BaseException:
-        connection.execute("ROLLBACK")
+        connection.execute("COMMIT")
+    except BaseException as error:
+        # SQLite ends a transaction by itself on some errors, a full disk among them.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if getattr(error, "sqlite_errorcode", None) in _FULL:
+            raise IndexFullError(
+                "cannot store: no space left on the disk of the index; free some or move it"
+            ) from error
         raise
-    connection.execute("COMMIT")
 
 
 @contextmanager
