@@ -44,6 +44,7 @@ def _why(error: OSError | OverflowError, host: str, port: int) -> str:
         return f"{where}: the port is taken; free it, or set another `web.port` in server.toml"
     if code == errno.EACCES:
         return f"{where}: no right to use it; set `web.port` in server.toml to 1024 or above"
-    if code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+    # From Python 3.13 on asyncio tells an address that is not here without an errno.
+    if code in (errno.EADDRNOTAVAIL, None) or isinstance(error, socket.gaierror):
         return f"{where}: this machine has no such address; set `web.bind` in server.toml"
     return f"{where}: {error}; set `web.bind` and `web.port` in server.toml"
