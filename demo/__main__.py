@@ -43,6 +43,9 @@ period_s = 5.0
 jitter_s = 0.2
 timeout_s = 3.0
 
+[budget]
+month_mb = 1_000_000   # so fast, the usual 150 MB a month would slow it down at once
+
 [store]
 live_close_s = 2.0
 
@@ -104,7 +107,15 @@ class Demo:
                 self.history.take(status)
             stored = self.stored()
             self.live.update(
-                render(self.history, status, stored, page=self.page, phase=phase), refresh=True
+                render(
+                    self.history,
+                    status,
+                    stored,
+                    page=self.page,
+                    phase=phase,
+                    width=self.live.console.width,
+                ),
+                refresh=True,
             )
             if until(status):
                 return True
@@ -128,6 +139,9 @@ def main() -> int:
         console.print("Stopped.")
         return 0
     finally:
+        # A second Ctrl-C must not cut the end short and leave programs behind.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if programs is not None:
             programs.stop_all()
 

@@ -51,11 +51,18 @@ class Programs:
     def in_fresh(cls, folder: Path) -> "Programs":
         """Use `folder`, emptied of an earlier demo's files; nothing else is ever removed."""
         marker = folder / ".linewatch-demo"
-        if folder.exists() and any(folder.iterdir()) and not marker.exists():
-            raise DemoError(f"{folder} holds files that are not a demo's: choose another --state")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
-        marker.touch()
+        try:
+            if folder.exists() and any(folder.iterdir()) and not marker.exists():
+                raise DemoError(
+                    f"{folder} holds files that are not a demo's: choose another --state"
+                )
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, mode=0o700)
+            marker.touch()
+        except OSError as error:
+            raise DemoError(
+                f"cannot use {folder}: {error.strerror}; choose another --state"
+            ) from error
         return cls(folder)
 
     def log_path(self, name: str) -> Path:

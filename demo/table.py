@@ -7,8 +7,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-_RESULTS_SHOWN = 8
-_GLYPHS_NOTE = "newest last; ms, or what failed"
+_RESULTS_KEPT = 12
+_RESULT_WIDTH = 8
+_OTHER_COLUMNS_WIDTH = 42
 
 
 class History:
@@ -27,21 +28,32 @@ class History:
             results = self._results[key]
             if not results or results[-1][0] != at_ms:
                 results.append((at_ms, _short(sample), sample["failure"] is None))
-                del results[:-_RESULTS_SHOWN]
+                del results[:-_RESULTS_KEPT]
 
-    def rows(self) -> list[tuple[str, str, Text]]:
-        """Return a row for each line, target and check: line, what is checked, its results."""
+    def rows(self, *, width: int) -> list[tuple[str, str, Text]]:
+        """Return a row for each line, target and check: line, what is checked, its results.
+
+        Args:
+            width: of the terminal, in characters; as many results are shown as fit.
+        """
+        shown_most = max(1, (width - _OTHER_COLUMNS_WIDTH) // _RESULT_WIDTH)
         rows = []
         for (line, target, check, family), results in sorted(self._results.items()):
             text = Text()
-            for _, shown, good in results:
+            for _, shown, good in results[-shown_most:]:
                 text.append(f"{shown:>7} ", style="green" if good else "red")
             rows.append((line, f"{target} {check}{family}", text))
         return rows
 
 
 def render(
-    history: History, status: dict[str, Any] | None, stored: int | None, *, page: str, phase: str
+    history: History,
+    status: dict[str, Any] | None,
+    stored: int | None,
+    *,
+    page: str,
+    phase: str,
+    width: int,
 ) -> Group:
     """Return the whole picture for the terminal.
 
@@ -49,12 +61,13 @@ def render(
         stored: records that the server says it has; None while it does not answer.
         page: the coordinator page's address.
         phase: one sentence on what is going on.
+        width: of the terminal, in characters.
     """
     table = Table(title=phase, caption=f"The coordinator page: {page}", expand=False)
-    table.add_column("line")
-    table.add_column("target, check, IP version")
-    table.add_column(f"last results ({_GLYPHS_NOTE})", no_wrap=True)
-    for line, what, results in history.rows():
+    table.add_column("line", no_wrap=True)
+    table.add_column("target, check, IP", no_wrap=True)
+    table.add_column("newest last; ms, or what failed", no_wrap=True)
+    for line, what, results in history.rows(width=width):
         table.add_row(line, what, results)
     return Group(table, _ledger(status, stored))
 

@@ -18,11 +18,17 @@ from nacl.signing import VerifyKey
 
 from linewatch_agent import clock, enrol
 from linewatch_agent.backend import AgentBackend
+from linewatch_agent.judge import Judge
+from linewatch_agent.meter import Meter
 from linewatch_agent.mqtt_client import parse_endpoint, tls_context
+from linewatch_agent.plan.calendar import watch_at
+from linewatch_agent.plan.pace import Pace, pace_of
+from linewatch_agent.plan.schedule import Slot
 from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.status import StatusServer
+from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.opening import lock_directory
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
@@ -37,6 +43,7 @@ from linewatch_core.records import (
     ConfigApplied,
     Gap,
     GapReason,
+    Record,
     Sample,
     TargetNote,
 )
@@ -50,6 +57,10 @@ FAREWELL_S = 5.0
 ENROL_RETRY_S = 30.0
 KEY_LOOK_S = 3600.0
 """How often a running agent looks whether its signing key is a day old."""
+
+
+LEDGERS = "ledgers"
+LEDGERS_S = 600.0
 
 
 class Agent:
@@ -95,8 +106,12 @@ class Agent:
             commit_s=plan.config.store.commit_s,
             commit_records=plan.config.store.commit_records,
             measured_ms=self._measured_ms,
-            listeners=Listeners(self._on_sealed, self._on_dropped, self._is_live),
+            listeners=Listeners(
+                self._on_sealed, self._on_dropped, self._is_live, self._on_committed
+            ),
         )
+        self.judge = Judge(self.boot, self.recorder.event)
+        self.meter = Meter(plan.config, plan.targets, self.store.recall(LEDGERS))
         self.timekeeper = Timekeeper(self.recorder.event)
         self.sampler = Sampler(
             schedule=plan.config.schedule,
@@ -104,6 +119,9 @@ class Agent:
             on_sample=self._on_sample,
             on_missed=self._on_missed,
             is_busy=self._is_busy,
+            pace=self._begin_round,
+            allows=self.meter.allows,
+            on_spent=self._on_spent,
         )
         self.watcher = LineWatcher(
             plan.config,
@@ -123,6 +141,7 @@ class Agent:
             ],
             bound=plan.config.uplink.bind == "lines",
             version=self.version,
+            on_traffic=self.meter.spend_uplink,
         )
         self.uplink = Uplink(
             probe=identity.probe,
@@ -157,6 +176,7 @@ class Agent:
                 tasks.create_task(self.sampler.run(), name="sampler"),
                 tasks.create_task(self.timekeeper.run(), name="timekeeper"),
                 tasks.create_task(self._rotate_keys(), name="keys"),
+                tasks.create_task(self._keep_ledgers(), name="ledgers"),
             ]
             recording = tasks.create_task(self.recorder.run(), name="recorder")
             serving = [tasks.create_task(status.run(), name="status")]
@@ -222,6 +242,7 @@ class Agent:
 
     async def _keep_everything(self, measured_ms: int) -> None:
         await self.recorder.flush()
+        await self._write_ledgers()
         safe_ms = min(measured_ms, self.recorder.safe_ms())
         sealed = await self.writer.run(
             lambda: self.store.stop(now_ms=clock.mono_ms(), safe_ms=safe_ms)
@@ -241,6 +262,31 @@ class Agent:
             if silent_ms > 2000 * self.plan.config.schedule.period_s:
                 self.uplink.poke()
 
+    def _begin_round(self) -> Pace:
+        """Bring the data budget up to date, and say how fast to measure now."""
+        now_ms, utc = clock.mono_ms(), self.timekeeper.utc()
+        self.meter.begin_round(self.watcher.lines, now_ms=now_ms, utc=utc)
+        watch = watch_at(self.plan.config.schedule, self.plan.config.event, utc)
+        return pace_of(watch, tight=self.judge.wants_tight_schedule(now_ms))
+
+    def _on_spent(self, line: str, slot: Slot, count: int) -> None:
+        self.meter.spend(line, slot.check, slot.target.role, count)
+
+    def _on_committed(self, records: Sequence[Record], safe_ms: int) -> None:
+        self.judge.committed(records, safe_ms)
+
+    async def _keep_ledgers(self) -> None:
+        """Write the data ledgers down now and then: a power cut forgets ten minutes of them."""
+        while True:
+            await asyncio.sleep(LEDGERS_S)
+            await self._write_ledgers()
+
+    async def _write_ledgers(self) -> None:
+        try:
+            await self.writer.run(lambda: self.store.remember(LEDGERS, self.meter.export()))
+        except StoreFullError as error:
+            log.warning("ledgers_not_kept", reason=str(error))
+
     def _measured_ms(self) -> int:
         return self.sampler.safe_ms()
 
@@ -254,7 +300,19 @@ class Agent:
         self.uplink.feed(Dropped(one.stream, one.first, one.last))
 
     def _is_live(self) -> bool:
-        return self.uplink.state.connected and self.uplink.state.last_ack_s is not None
+        """Whether blocks are to be closed soon: a line that must save data sends seldom."""
+        state = self.uplink.state
+        if not state.connected or state.last_ack_s is None:
+            return False
+        stride = max(
+            (self.meter.allowance(line).uplink_stride for line in self._uplinks()), default=1
+        )
+        return int(clock.mono_s() / self.plan.config.store.live_close_s) % stride == 0
+
+    def _uplinks(self) -> list[str]:
+        """Return the line that carries the uplink; all that may, where nobody knows which."""
+        line = self.uplink.state.line
+        return [one.id for one in self.watcher.lines if line in (one.id, None)]
 
     def _is_busy(self, line: str) -> bool:
         return self.uplink.state.line in (line, None) and self.machine.is_backfilling()

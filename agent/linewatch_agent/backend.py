@@ -40,10 +40,12 @@ class AgentBackend:
         endpoints: Sequence[Endpoint],
         bound: bool,
         version: str,
+        on_traffic: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         """Join the parts.
 
         Args:
+            on_traffic: takes the line and the bytes, both ways, that the uplink used.
             bound: connect over each line in turn; else as the machine routes.
         """
         self._store = store
@@ -55,6 +57,7 @@ class AgentBackend:
         self._endpoints = endpoints
         self._bound = bound
         self._version = version
+        self._on_traffic = on_traffic
         self.bytes_out: Counter[str] = Counter()
         self.bytes_in: Counter[str] = Counter()
 
@@ -119,6 +122,8 @@ class AgentBackend:
         """Count bytes of the uplink, per line; without a binding nobody knows which."""
         self.bytes_out[line or ""] += bytes_out
         self.bytes_in[line or ""] += bytes_in
+        if line is not None:
+            self._on_traffic(line, bytes_out + bytes_in)
 
     async def _stored(self, function: Callable[[], _T]) -> _T:
         """Run `function` on the store's thread; a full disk ends the session only."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from nacl.signing import SigningKey
 
-from linewatch_core.enrolment import Token
+from linewatch_core.enrolment import KEY_BYTES, Token
 from linewatch_core.errors import LinewatchError, MalformedError
 from linewatch_core.ids import ProbeId, parse_probe_id
 
@@ -94,6 +94,8 @@ def load_identity(state: Path) -> Identity:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
         probe = parse_probe_id(kept.probe)
+        if any(len(key) != KEY_BYTES for key in (kept.ack_key, *kept.recipients)):
+            raise MalformedError("a key of another length")
     except FileNotFoundError:
         raise EnrolmentError(
             f"cannot find an identity in {state}: this machine is not enrolled; run: "

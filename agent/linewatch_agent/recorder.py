@@ -7,7 +7,7 @@ also if whoever runs this is cancelled in the middle of a commit.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -20,7 +20,7 @@ from linewatch_agent.store.store import Store, StoreCounts
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
-from linewatch_core.records import Body, Sample
+from linewatch_core.records import Body, Record, Sample
 
 log = structlog.get_logger()
 
@@ -46,11 +46,13 @@ class RecorderState:
 
 @dataclass(slots=True)
 class Listeners:
-    """Who is told: of sealed ranges, of ranges given up."""
+    """Who is told: of sealed ranges, of ranges given up, of committed records (with the time
+    before which all that was measured is committed); and who says whether the uplink is up."""
 
     sealed: Callable[[SealedRange], None] = field(default=lambda _: None)
     dropped: Callable[[SealedRange], None] = field(default=lambda _: None)
     live: Callable[[], bool] = field(default=lambda: False)
+    committed: Callable[[Sequence[Record], int], None] = field(default=lambda _, __: None)
 
 
 class Recorder:
@@ -186,7 +188,7 @@ class Recorder:
         bodies = [*self._waiting.overrun(self._boot, now_ms=now_ms), *group]
         self._urgent = False
         try:
-            await self._writer.run(
+            records = await self._writer.run(
                 lambda: self._store.commit(bodies, now_ms=now_ms, safe_ms=safe_ms)
             )
         except StoreFullError as error:
@@ -196,6 +198,7 @@ class Recorder:
         self._retry_at_s = None
         self.state.problem = None
         await self._look()
+        self._listeners.committed(records, self.safe_ms())
         return True
 
     async def _seal(self) -> None:

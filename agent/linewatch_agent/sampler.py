@@ -15,10 +15,13 @@ import structlog
 
 from linewatch_agent import clock
 from linewatch_agent.checks.failures import GENERIC_TIMEOUT
+from linewatch_agent.checks.limits import time_limit_s
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.runner import LineChecks
+from linewatch_agent.plan.calendar import Watch
 from linewatch_agent.plan.line import Line
-from linewatch_agent.plan.schedule import Slot, next_round, plan_round
+from linewatch_agent.plan.pace import Pace, pace_of
+from linewatch_agent.plan.schedule import ALL_DUE, NextRound, Slot, next_round, plan_round
 from linewatch_agent.plan.settings import ScheduleConfig
 from linewatch_core.records import Sample
 from linewatch_core.targets import Target
@@ -68,12 +71,18 @@ class Sampler:
         on_sample: Callable[[Sample], None],
         on_missed: Callable[[int, int], None],
         is_busy: Callable[[str], bool],
+        pace: Callable[[], Pace] | None = None,
+        allows: Callable[[str, Slot], bool] = lambda _, __: True,
+        on_spent: Callable[[str, Slot, int], None] = lambda _, __, ___: None,
     ) -> None:
         """Prepare the rounds.
 
         Args:
+            pace: how to run the next round; by default always as `schedule` says.
+            allows: whether a line (by its id) takes a slot; it may have to save data.
             on_sample: takes each outcome as a sample, when its check ends.
             on_missed: takes (from_ms, to_ms) of rounds that never ran.
+            on_spent: takes the bytes that a check cost, both ways: (line, slot, bytes).
             is_busy: whether the uplink is sending backlog over a line now.
         """
         self._schedule = schedule
@@ -81,6 +90,9 @@ class Sampler:
         self._on_sample = on_sample
         self._on_missed = on_missed
         self._is_busy = is_busy
+        self._pace = pace or (lambda: pace_of(Watch(schedule), tight=False))
+        self._allows = allows
+        self._on_spent = on_spent
         self._lines: dict[str, LineWork] = {}
         self._running: set[Running] = set()
         self.state = SamplerState()
@@ -108,12 +120,16 @@ class Sampler:
 
     async def run(self) -> None:
         """Run rounds for ever."""
-        period_ms = int(self._schedule.period_s * 1000)
+        period_ms: int | None = None
         number: int | None = None
         unmeasured_ms: int | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
-                jitter_ms = int(random.uniform(0, self._schedule.jitter_s) * 1000)
+                pace = self._pace()
+                if int(pace.period_s * 1000) != period_ms:
+                    # Another period is another grid: its numbers begin anew.
+                    period_ms, number = int(pace.period_s * 1000), None
+                jitter_ms = int(random.uniform(0, pace.jitter_s) * 1000)
                 coming = next_round(
                     after=number, now_ms=clock.mono_ms(), period_ms=period_ms, jitter_ms=jitter_ms
                 )
@@ -122,13 +138,20 @@ class Sampler:
                 if unmeasured_ms is not None:
                     self._note_missed(unmeasured_ms, coming.number * period_ms, coming.missed)
                 number = coming.number
-                unmeasured_ms = await self._round(coming.round_ms, period_ms, tasks)
+                unmeasured_ms = await self._round(coming, pace, tasks)
 
-    async def _round(self, round_ms: int, period_ms: int, tasks: asyncio.TaskGroup) -> int | None:
+    async def _round(self, coming: NextRound, pace: Pace, tasks: asyncio.TaskGroup) -> int | None:
         """Run a round; if it got too late for the rest of it, return when that was due."""
+        round_ms, period_ms = coming.round_ms, int(pace.period_s * 1000)
         slots = plan_round(
-            self._targets, round_ms=round_ms, period_ms=period_ms, spread=self._schedule.spread
+            self._targets,
+            round_ms=round_ms,
+            period_ms=period_ms,
+            spread=self._schedule.spread,
+            number=ALL_DUE if pace.whole else coming.number,
         )
+        # A round in which no target is due must take its time too.
+        await _sleep_until(round_ms)
         for slot in slots:
             await _sleep_until(slot.slot_ms)
             if clock.mono_ms() - slot.slot_ms >= period_ms:
@@ -137,27 +160,32 @@ class Sampler:
                 self.state.round_ms = round_ms
                 self.state.rounds += 1
             for work in self._lines.values():
+                if not self._allows(work.line.id, slot):
+                    continue
                 for family in sorted(work.families & set(slot.target.families)):
-                    tasks.create_task(self._measure(work, slot, family))
+                    tasks.create_task(self._measure(work, slot, family, pace.timeout_s))
         return None
 
-    async def _measure(self, work: LineWork, slot: Slot, family: int) -> None:
+    async def _measure(self, work: LineWork, slot: Slot, family: int, timeout_s: float) -> None:
         running = Running(clock.mono_ms())
         self._running.add(running)
         try:
-            outcome = await self._outcome(work.checks, slot, family)
+            outcome = await self._outcome(work.checks, slot, family, timeout_s)
         finally:
             self._running.discard(running)
         work.bytes_out += outcome.bytes_out
         work.bytes_in += outcome.bytes_in
+        self._on_spent(work.line.id, slot, outcome.bytes_out + outcome.bytes_in)
         sample = self._sample(work.line.id, slot, running.began_ms, family, outcome)
         self.state.last[sample.line, sample.target, sample.check, family] = sample
         self._on_sample(sample)
 
-    async def _outcome(self, checks: LineChecks, slot: Slot, family: int) -> Outcome:
-        timeout_s = self._schedule.timeout_s
+    async def _outcome(
+        self, checks: LineChecks, slot: Slot, family: int, timeout_s: float
+    ) -> Outcome:
+        limit_s = time_limit_s(slot.check, slot.target, timeout_s=timeout_s)
         try:
-            async with asyncio.timeout(timeout_s + HANG_S):
+            async with asyncio.timeout(limit_s + HANG_S):
                 return await checks.run(slot.check, slot.target, family, timeout_s=timeout_s)
         except TimeoutError:
             log.error("check_hangs", check=slot.check.value, target=slot.target.id)

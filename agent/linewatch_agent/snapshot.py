@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from linewatch_agent import clock
 from linewatch_core.records import Sample, Stream
 from linewatch_core.sync.messages import Clock
+from linewatch_core.verdict import LineVerdict, TargetVerdict
 
 if TYPE_CHECKING:
     from linewatch_agent.app import Agent
@@ -52,6 +53,14 @@ def _line(agent: "Agent", line_id: str) -> dict[str, Any]:
         "kind": line.kind.value,
         "device": line.device,
         "usable": line.usable,
+        "verdict": agent.judge.verdicts().get(line_id, LineVerdict.UNKNOWN).value,
+        "target_verdicts": {
+            target: verdict.value
+            for target, verdict in agent.judge.target_verdicts(line_id).items()
+            if verdict is not TargetVerdict.UNKNOWN
+        },
+        "month_bytes": agent.meter.ledger(line_id).spent_bytes,
+        "budget_step": agent.meter.allowance(line_id).step,
         "families": list(line.families),
         "problems": [
             {"code": p.code, "text": p.text, "remedy": p.remedy, "fatal": p.fatal}
@@ -141,6 +150,8 @@ def _words(status: dict[str, Any]) -> Iterator[str]:
     yield f"Store        {_store_words(status['store'])}"
     if status["store"]["problem"]:
         yield f"             {status['store']['problem']}"
+    if status["store"]["dropped"]:
+        yield f"             {status['store']['dropped']} samples given up for want of memory"
     yield f"Backlog      {status['store']['backlog']} records not yet at the server"
     yield f"Uplink       {_uplink_words(status)}"
     yield f"Clock        {_clock_words(status['clock'])}"
@@ -152,11 +163,38 @@ def _line_words(line: dict[str, Any]) -> Iterator[str]:
     else:
         how = "not measured yet" if line["usable"] else "can't be measured"
     used = (line["bytes_out"] + line["bytes_in"]) / 1e6
-    yield f"{line['id']:<12} {line['kind']}, {how}; {used:.1f} MB of data since the start"
+    verdict = VERDICT_WORDS[LineVerdict(line["verdict"])]
+    yield f"{line['id']:<12} {line['kind']}, {verdict}; {how}"
+    yield f"             {used:.1f} MB of data since the start, {_month_words(line)}"
+    for target, target_verdict in sorted(line["target_verdicts"].items()):
+        if target_verdict != TargetVerdict.OK:
+            yield f"             {target}: {target_verdict}"
     for problem in line["problems"]:
         yield f"             {problem['text']}"
         if problem["remedy"]:
             yield f"             mend it with: {problem['remedy']}"
+
+
+VERDICT_WORDS = {
+    LineVerdict.OK: "works",
+    LineVerdict.POWER: "the probe was without power",
+    LineVerdict.LINK: "no link: the cable, the router or the lease is gone",
+    LineVerdict.MODEM: "the modem or its SIM is not ready",
+    LineVerdict.RADIO_LOSS: "no radio network",
+    LineVerdict.DATA_CUT: "mobile data is cut",
+    LineVerdict.LINE_DEAD: "dead, while another line works",
+    LineVerdict.INTL_CUT: "only domestic hosts answer",
+    LineVerdict.ALLOW_LIST: "only a few hosts answer",
+    LineVerdict.DARK: "nothing answers, on any line",
+    LineVerdict.THROTTLED: "throttled",
+    LineVerdict.PORTAL: "a login or payment page stands in the way",
+    LineVerdict.UNKNOWN: "not judged yet",
+}
+
+
+def _month_words(line: dict[str, Any]) -> str:
+    month = f"{line['month_bytes'] / 1e6:.1f} MB this month"
+    return f"{month}, measuring less to save data" if line["budget_step"] else month
 
 
 def _round_words(info: dict[str, Any]) -> str:
@@ -193,7 +231,9 @@ def _uplink_words(status: dict[str, Any]) -> str:
 def _clock_words(info: dict[str, Any]) -> str:
     if info["error_ms"] is None:
         return "unknown: no time source since this start; records are dated once one is found"
-    return f"known to within {info['error_ms'] / 1000:.3g} s (from {info['source']})"
+    error_s = info["error_ms"] / 1000
+    shown = f"{error_s:.0f}" if error_s >= 100 else f"{error_s:.3g}"
+    return f"known to within {shown} s (from {info['source']})"
 
 
 def _duration(seconds: int) -> str:

@@ -10,6 +10,7 @@ from linewatch_agent import clock
 from linewatch_agent.plan.anchors import error_now_ms, is_worth_recording
 from linewatch_core.records import Anchor
 from linewatch_core.sync.messages import Ack, Clock
+from linewatch_core.timebase import Interval
 
 LOOK_EVERY_S = 60.0
 
@@ -51,6 +52,13 @@ class Timekeeper:
         if self._last is None:
             return None
         return self._last.utc_ms + clock.mono_ms() - self._last.mono_ms
+
+    def utc(self) -> Interval:
+        """Return the interval in which UTC lies now."""
+        middle_ms, error_ms = self.utc_ms(), self.present().error_ms
+        if middle_ms is None or error_ms is None:
+            return Interval(None, None)
+        return Interval(middle_ms - error_ms, middle_ms + error_ms)
 
     def _offer(self, anchor: Anchor) -> None:
         if is_worth_recording(anchor, self._last):

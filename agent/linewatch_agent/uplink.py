@@ -174,6 +174,7 @@ class Uplink:
         self._client: LineClient | None = None
         self._conn = 0
         self._stopped = False
+        self._failing: dict[str | None, str | None] = {}
         self._birth_s: float | None = None
         self.state = UplinkState()
 
@@ -255,8 +256,14 @@ class Uplink:
             self._birth_s = None
             self.state.connected = False
             self.feed(Disconnected())
-        log.info("uplink_ended", problem=self.state.problem, line=way.line)
+        self._log_end(way.line)
         return self.state.last_ack_s is not None and self._now_s() - began_s >= STEADY_S
+
+    def _log_end(self, line: str | None) -> None:
+        """Log that a session ended; a way that goes on failing the same way is no news."""
+        if self._failing.get(line) != self.state.problem:
+            log.info("uplink_ended", problem=self.state.problem, line=line)
+        self._failing[line] = self.state.problem
 
     async def _session(self, way: Way) -> None:
         conn = await self._backend.next_conn()
@@ -290,6 +297,7 @@ class Uplink:
         self._birth_s = self._now_s()
         await client.publish(topics.status(self._probe), birth, qos=1, retain=self._presence)
         self._poked.clear()
+        self._failing.clear()
         self.state.connected = True
         self.state.problem = None
         self.state.endpoint, self.state.line = str(way.endpoint), way.line

@@ -21,4 +21,13 @@ def test_no_file_means_the_default_plan() -> None:
     """The bundled default set, with the line's own gateway and resolver."""
     plan = read_plan(None)
     assert plan.config == Config()
-    assert len(plan.targets) == 11
+    assert len(plan.targets) == 17
+
+
+def test_the_frugal_profile_is_in_force_in_the_plan(tmp_path: Path) -> None:
+    """What runs, and what is hashed into the records, is what the profile makes of the file."""
+    path = tmp_path / "linewatch.toml"
+    path.write_text("[budget]\nprofile = 'frugal'\n")
+    plan = read_plan(path)
+    assert (plan.config.budget.month_mb, plan.config.store.live_close_s) == (30, 900.0)
+    assert plan.sha256 != read_plan(None).sha256

@@ -6,7 +6,9 @@ stopped here; Debian's own service is never touched.
 
 import asyncio
 import contextlib
+import os
 import secrets
+import signal
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from linewatch_agent.mqtt_client import Endpoint, LineClient, tls_context
 from linewatch_core.sync import topics
 from linewatch_server import enrolment
 from linewatch_server.broker import BrokerProcess
-from linewatch_server.broker_files import load_authority
+from linewatch_server.broker_files import broker_pid, load_authority
 from linewatch_server.init import init
 from linewatch_server.registry import Registry
 from linewatch_server.settings import Layout
@@ -94,6 +96,12 @@ class LocalServer:
         async with self.answering():
             await agent_enrol.enrol(token, state)
         return agent_enrol.load_identity(state)
+
+    def kill_broker(self) -> None:
+        """Kill the broker; it is started again by itself, as on a server."""
+        pid = broker_pid(self.layout)
+        assert pid is not None, "the broker does not run"
+        os.kill(pid, signal.SIGKILL)
 
     @contextlib.asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:

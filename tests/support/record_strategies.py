@@ -4,25 +4,36 @@ from hypothesis import strategies as st
 
 from linewatch_core.ids import BootId
 from linewatch_core.records import (
+    AlternationDetail,
     Anchor,
     AnchorSource,
+    Answer,
+    Attempt,
     Body,
     BootStarted,
     Check,
     ConfigApplied,
+    ContrastDetail,
+    Detail,
     DnsDetail,
     EvBody,
     Gap,
     GapReason,
+    Hop,
     HttpDetail,
     LineChanged,
     LineKind,
+    NeighbourDetail,
+    PortalAnswer,
+    PortalDetail,
     Record,
     Role,
     Roll,
     Sample,
     Stream,
     TargetNote,
+    ThroughputDetail,
+    TraceDetail,
     Transition,
 )
 
@@ -33,9 +44,30 @@ COUNTS = st.integers(0, 40) | st.integers(0, 2**60)
 DIGESTS = st.binary(min_size=8, max_size=8).map(bytes.hex) | st.text(max_size=16)
 TEXT_TUPLES = st.lists(TEXTS, max_size=3).map(tuple)
 
-DETAILS = st.builds(
-    DnsDetail, TEXTS, TEXT_TUPLES, st.none() | TEXT_TUPLES, st.none() | TIMES_US
-) | st.builds(HttpDetail, COUNTS, COUNTS, DIGESTS, st.none() | TEXTS, st.none() | DIGESTS)
+HTTP_DETAILS = st.builds(
+    HttpDetail, COUNTS, COUNTS, DIGESTS, st.none() | TEXTS, st.none() | DIGESTS
+)
+HOPS = st.lists(st.builds(Hop, st.integers(1, 64), TEXTS, TIMES_US), max_size=3).map(tuple)
+ANSWERS = st.builds(Answer, st.none() | TEXTS, TEXT_TUPLES, st.none() | TIMES_US)
+ATTEMPTS = st.text(st.sampled_from([*Attempt]), max_size=5)
+MEDIANS = st.none() | TIMES_US
+PAGES = st.none() | HTTP_DETAILS
+
+DETAILS: st.SearchStrategy[Detail] = st.one_of(
+    st.builds(DnsDetail, TEXTS, TEXT_TUPLES, st.none() | TEXT_TUPLES, st.none() | TIMES_US),
+    HTTP_DETAILS,
+    st.builds(ThroughputDetail, COUNTS, TIMES_US, COUNTS),
+    st.builds(TraceDetail, HOPS, st.integers(1, 64), st.integers(1, 64), st.booleans()),
+    st.builds(
+        AlternationDetail,
+        *(ATTEMPTS, ATTEMPTS, MEDIANS, MEDIANS, MEDIANS, MEDIANS, PAGES, PAGES),
+    ),
+    st.builds(NeighbourDetail, TEXTS, st.none() | TEXTS, MEDIANS),
+    st.builds(ContrastDetail, ANSWERS, ANSWERS, ANSWERS, ANSWERS),
+    st.builds(
+        PortalDetail, st.sampled_from(PortalAnswer), COUNTS, COUNTS, DIGESTS, st.none() | TEXTS
+    ),
+)
 
 SAMPLES = st.builds(
     Sample,

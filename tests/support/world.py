@@ -47,6 +47,9 @@ host = "{ISP4}"
 port = 9001
 checks = ["tcp"]
 
+[budget]
+month_mb = 1_000_000
+
 [store]
 live_close_s = 1.0
 

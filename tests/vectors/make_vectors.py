@@ -1,7 +1,7 @@
 """Writes the golden vectors of the segment format: `python -m tests.vectors.make_vectors`.
 
 Each file holds all that a reader needs, in hexadecimal, and what it must find.
-Old vectors stay: run this only for a new version of the format, into new files.
+Old vectors stay: only files that do not exist yet are written.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from linewatch_core.segment.header import encode_header, sign_header
 from linewatch_core.segment.keychain import certify_key, encode_certificates
 from linewatch_core.segment.packing import DICTIONARY
 from linewatch_core.segment.segment import Segment, parse_segment
+from tests.support.check_records import check_samples
 from tests.support.records import realistic_events, realistic_rolls, realistic_samples
 from tests.support.segments import (
     PROBE,
@@ -34,10 +35,11 @@ DAYS = ("monday", "tuesday", "wednesday")
 
 
 def main() -> None:
-    """Write every vector beside this file."""
+    """Write every vector that is not yet beside this file."""
     for name, vector in {**_good(), **_bad()}.items():
-        text = json.dumps(vector, indent=1, ensure_ascii=True)
-        (FOLDER / f"{name}.json").write_text(text + "\n")
+        path = FOLDER / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(vector, indent=1, ensure_ascii=True) + "\n")
 
 
 def _good() -> dict[str, dict[str, Any]]:
@@ -48,6 +50,7 @@ def _good() -> dict[str, dict[str, Any]]:
         "segment-v1-ev": _segments("One segment of events.", [realistic_events(12, 1)]),
         "segment-v1-roll": _segments("One segment of roll-ups.", [realistic_rolls(36, 2)]),
         "segment-v1-raw": _segments("One segment of samples.", [realistic_samples(60, 3)]),
+        "segment-v1-raw-checks": _segments("A sample of each later check.", [check_samples()]),
         "segment-v1-journal": _vector(
             "Three frames that a power cut left in the journal.",
             [ChainBuilder().close(cut[:18], cut[18:19], cut[19:])],

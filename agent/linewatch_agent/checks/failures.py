@@ -22,8 +22,14 @@ NO_GATEWAY = "no_gateway"
 NO_RESOLVER = "no_resolver"
 HTTP_MALFORMED_REPLY = "http_malformed_reply"
 DNS_MALFORMED_REPLY = "dns_malformed_reply"
+DNS_INVENTED_ANSWER = "dns_invented_answer"
+HTTP_UNEXPECTED_REDIRECT = "http_unexpected_redirect"
+HTTP_UNEXPECTED_PAGE = "http_unexpected_page"
+OWN_NETWORK = "own_network"
 """Our own names, where OONI has none: the line's device is gone, the line has no
-next hop or name server of that family, or the reply is not HTTP or DNS."""
+next hop or name server of that family, the reply is not HTTP or DNS, a name that
+can't exist has an address, a URL with a known answer leads elsewhere or gives
+another one, or a name leads to the host's own network."""
 
 ERRNO_FAILURES = {
     errno.EACCES: PERMISSION_DENIED,

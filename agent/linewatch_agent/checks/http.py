@@ -43,6 +43,7 @@ from linewatch_agent.checks.tls import (
     refused_chain_sha256,
     tls_failure,
 )
+from linewatch_agent.checks.wishes import NO_WISHES, Wishes
 from linewatch_core.records import HttpDetail, quantise_us
 from linewatch_core.targets import GATEWAY_HOST
 
@@ -102,7 +103,9 @@ class Fetcher:
         self._body_bytes_max = body_bytes_max
         self._clock = clock
 
-    async def fetch(self, url: URL, family: int, *, host: str, timeout_s: float) -> Outcome:
+    async def fetch(
+        self, url: URL, family: int, *, host: str, timeout_s: float, wishes: Wishes = NO_WISHES
+    ) -> Outcome:
         """GET `url` once and return the outcome; ends within `timeout_s`.
 
         `host` is where to connect to, as a target would say it; the URL's own host
@@ -111,7 +114,7 @@ class Fetcher:
         progress = _Progress()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._fetch(url, family, host, progress, timeout_s=timeout_s)
+                await self._fetch(url, family, host, progress, wishes, timeout_s=timeout_s)
         except TimeoutError as error:
             progress.failure = os_failure(error)
         except Exception as error:
@@ -119,7 +122,14 @@ class Fetcher:
         return progress.outcome()
 
     async def _fetch(
-        self, url: URL, family: int, host: str, progress: _Progress, *, timeout_s: float
+        self,
+        url: URL,
+        family: int,
+        host: str,
+        progress: _Progress,
+        wishes: Wishes,
+        *,
+        timeout_s: float,
     ) -> None:
         found = await self._finder.find(host, family, timeout_s=timeout_s, afresh=True)
         progress.bytes_out, progress.bytes_in = found.bytes_out, found.bytes_in
@@ -132,10 +142,12 @@ class Fetcher:
             line_socket(self._device, AF[family], socket.SOCK_STREAM) as sock,
             sock.dup() as counted,  # outlives the transport, which closes the other
         ):
+            if wishes.window_bytes is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wishes.window_bytes)
             handler = TimedHandler(self._clock)
             try:
                 await self._connect(sock, found.address, url, handler, progress)
-                await self._get(url, handler, progress)
+                await self._get(url, handler, progress, wishes)
             except aiohttp.ClientConnectionResetError as error:
                 # The peer ended it while aiohttp was writing: the transport knows how, next turn.
                 await asyncio.sleep(0)
@@ -174,21 +186,30 @@ class Fetcher:
         progress.phases_us.append(quantise_us((self._clock.monotonic_ns() - connected_ns) / 1000))
         progress.chain = chain_sha256(transport.get_extra_info("ssl_object"))
 
-    async def _get(self, url: URL, handler: TimedHandler, progress: _Progress) -> None:
+    async def _get(
+        self, url: URL, handler: TimedHandler, progress: _Progress, wishes: Wishes
+    ) -> None:
+        bytes_max = wishes.body_bytes_max or self._body_bytes_max
         sent_ns = self._clock.monotonic_ns()
         async with (
             session_over(handler) as session,
-            session.get(url, allow_redirects=False) as response,
+            session.get(
+                url,
+                allow_redirects=False,
+                headers=wishes.headers,
+                read_bufsize=bytes_max,  # more is not taken from the kernel unread
+            ) as response,
         ):
             first_byte_ns = handler.first_byte_ns or self._clock.monotonic_ns()
             progress.rtt_us = quantise_us((first_byte_ns - sent_ns) / 1000)
             progress.phases_us.append(progress.rtt_us)
             progress.status = response.status
             progress.location = self._location(response)
-            while progress.body_bytes < self._body_bytes_max:
-                part = await response.content.read(self._body_bytes_max - progress.body_bytes)
+            while progress.body_bytes < bytes_max:
+                part = await response.content.read(bytes_max - progress.body_bytes)
                 if not part:
                     break
+                wishes.on_part(part)
                 progress.body.update(part)
                 progress.body_bytes += len(part)
             body_us = (self._clock.monotonic_ns() - first_byte_ns) / 1000

@@ -8,6 +8,7 @@ Source: ip(7) IP_RECVERR, socket(7) SO_TIMESTAMPNS; docs/measurements.md for the
 """
 
 import asyncio
+import errno
 import ipaddress
 import secrets
 import socket
@@ -117,7 +118,10 @@ class Pinger:
 
     def _open(self) -> socket.socket:
         """Return the socket; a device that was unplugged and came back gets a new one."""
-        index = socket.if_nametoindex(self._device)
+        try:
+            index = socket.if_nametoindex(self._device)
+        except OSError as error:  # without an errno, which is what tells a gone device
+            raise OSError(errno.ENODEV, "no such device") from error
         if self._sock is not None and index == self._index:
             return self._sock
         sock = line_socket(

@@ -11,6 +11,7 @@ import ipaddress
 from dataclasses import dataclass, replace
 
 import dns.exception
+from yarl import URL
 
 from linewatch_agent.checks.dns_exchange import Server, ask
 from linewatch_agent.checks.failures import (
@@ -21,8 +22,10 @@ from linewatch_agent.checks.failures import (
 )
 from linewatch_agent.checks.sockets import Clock, ip_version
 from linewatch_agent.plan.line import Line
-from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST
+from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target
 
+LOOKUP_SHARE = 0.5
+"""How much of a check's time finding its address may take."""
 FRESH_S = 60.0
 """icmp and tcp share an answer for this long: one lookup a minute, not one a check."""
 _TRIES = 2
@@ -64,6 +67,7 @@ class HostFinder:
         self._dns_port = dns_port
         self._remembered: dict[tuple[str, int], _Remembered] = {}
         self._own = _own_addresses(line)
+        self._near = _near_addresses(line)
 
     def is_own(self, host: str) -> bool:
         """Return whether `host` is the address of the line's own gateway or resolver.
@@ -72,6 +76,15 @@ class HostFinder:
         network on record. A public resolver's address tells nothing and is not own.
         """
         return is_literal(host) and ipaddress.ip_address(host) in self._own
+
+    def is_near(self, address: str) -> bool:
+        """Return whether an address lies in the network of a gateway of the line (/24 or /64).
+
+        A forged answer may lead to a device in the host's home: what answers there
+        is nobody's business.
+        """
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in network for network in self._near)
 
     def resolver(self, family: int | None = None) -> str | None:
         """Return the line's first name server (of `family`) that the line can reach, or None."""
@@ -151,6 +164,18 @@ class HostFinder:
         return replace(named, lookup_us=lookup_us, bytes_out=bytes_out, bytes_in=bytes_in)
 
 
+def page_of(target: Target) -> tuple[URL, str]:
+    """Return what to fetch of a target, and where to connect to.
+
+    That is where the URL's name leads, or `host` where that is an address: so a
+    target can ask one address for several names.
+    """
+    bracketed = f"[{target.host}]" if ":" in target.host else target.host
+    url = URL(target.url or f"https://{bracketed}/")
+    fixed = target.host.startswith("@") or is_literal(target.host)
+    return url, target.host if fixed else url.raw_host or target.host
+
+
 def is_literal(host: str) -> bool:
     """Return whether `host` is an IPv4 or IPv6 address."""
     try:
@@ -164,6 +189,15 @@ def _own_addresses(line: Line) -> frozenset[ipaddress.IPv4Address | ipaddress.IP
     texts = (*line.gateways.values(), *line.resolvers)
     addresses = (ipaddress.ip_address(text.partition("%")[0]) for text in texts)
     return frozenset(address for address in addresses if not address.is_global)
+
+
+def _near_addresses(line: Line) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    gateways = (text.partition("%")[0] for text in line.gateways.values())
+    prefix = {4: 24, 6: 64}
+    return tuple(
+        ipaddress.ip_network(f"{text}/{prefix[ip_version(text)]}", strict=False)
+        for text in gateways
+    )
 
 
 def _own(address: str | None, missing: str) -> Found:

@@ -9,10 +9,8 @@ is in no Outcome.
 import asyncio
 import ssl
 from dataclasses import replace
-from typing import assert_never
 
-from yarl import URL
-
+from linewatch_agent.checks.deeper import DeeperChecks, demand_valid_deeper
 from linewatch_agent.checks.dns import check_dns
 from linewatch_agent.checks.failures import (
     ADDRESS_NOT_AVAILABLE,
@@ -23,7 +21,8 @@ from linewatch_agent.checks.failures import (
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.icmp import Pinger
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.resolve import Found, HostFinder, is_literal
+from linewatch_agent.checks.random_name import judged, random_name
+from linewatch_agent.checks.resolve import LOOKUP_SHARE, Found, HostFinder, is_literal, page_of
 from linewatch_agent.checks.sockets import SYSTEM_CLOCK, Clock, ip_version
 from linewatch_agent.checks.tcp import check_tcp
 from linewatch_agent.checks.tls import shared_context
@@ -33,8 +32,8 @@ from linewatch_core.targets import RESOLVER_HOST, Target
 
 BODY_BYTES_MAX = 65_536
 """Enough of a page to know a block page by, little enough for a mobile data plan."""
-LOOKUP_SHARE = 0.5
-"""How much of a check's time finding its address may take."""
+ASKING = (Check.DNS, Check.RANDOM_NAME, Check.CONTRAST)
+"""Checks whose family is that of the answer: the question may travel in the other one."""
 
 
 class LineChecks:
@@ -68,9 +67,15 @@ class LineChecks:
             body_bytes_max=body_bytes_max,
             clock=clock,
         )
+        self._deeper = DeeperChecks(
+            line, finder=self._finder, fetcher=self._fetcher, context=context, clock=clock
+        )
 
     async def run(self, check: Check, target: Target, family: int, *, timeout_s: float) -> Outcome:
-        """Run one check of `target` in `family` (4 or 6); ends within `timeout_s`.
+        """Run one check of `target` in `family` (4 or 6).
+
+        Ends within `time_limit_s(check, target, timeout_s=timeout_s)`, which is
+        `timeout_s` for all checks but those that try several times.
 
         A family in which the line has no address of its own is the failure
         `address_not_available` without a packet: the kernel might send it with
@@ -80,18 +85,10 @@ class LineChecks:
             ValueError: the target can't have this check (a resolver without `query`).
         """
         _demand_valid(check, target)
-        if family not in self._line.families and check is not Check.DNS:
+        if family not in self._line.families and check not in ASKING:
             return Outcome(failure=ADDRESS_NOT_AVAILABLE)
         try:
-            match check:
-                case Check.ICMP | Check.TCP:
-                    return await self._run_found(check, target, family, timeout_s=timeout_s)
-                case Check.DNS:
-                    return await self._run_dns(target, family, timeout_s=timeout_s)
-                case Check.HTTP:
-                    return await self._run_http(target, family, timeout_s=timeout_s)
-                case _:
-                    assert_never(check)
+            return await self._run(check, target, family, timeout_s=timeout_s)
         except OSError as error:
             return Outcome(failure=os_failure(error))
         except Exception as error:
@@ -103,6 +100,21 @@ class LineChecks:
         for pinger in self._pingers.values():
             pinger.close()
         await asyncio.sleep(0)
+
+    async def _run(self, check: Check, target: Target, family: int, *, timeout_s: float) -> Outcome:
+        match check:
+            case Check.ICMP | Check.TCP:
+                return await self._run_found(check, target, family, timeout_s=timeout_s)
+            case Check.DNS:
+                name = target.query or target.host
+                return await self._run_dns(target, name, family, timeout_s=timeout_s)
+            case Check.RANDOM_NAME:
+                name = random_name(target.query or target.host)
+                return judged(await self._run_dns(target, name, family, timeout_s=timeout_s))
+            case Check.HTTP:
+                return await self._run_http(target, family, timeout_s=timeout_s)
+            case _:
+                return await self._deeper.run(check, target, family, timeout_s=timeout_s)
 
     async def _run_found(
         self, check: Check, target: Target, family: int, *, timeout_s: float
@@ -126,7 +138,9 @@ class LineChecks:
             )
         return _with_lookup(outcome, found, private=_is_private(target, found))
 
-    async def _run_dns(self, target: Target, family: int, *, timeout_s: float) -> Outcome:
+    async def _run_dns(
+        self, target: Target, name: str, family: int, *, timeout_s: float
+    ) -> Outcome:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         asked_itself = target.role is Role.RESOLVER
@@ -137,7 +151,7 @@ class LineChecks:
             return Outcome(failure=ADDRESS_NOT_AVAILABLE)
         outcome = await check_dns(
             self._finder.server(found.address),
-            target.query or target.host,
+            name,
             family,
             recorded_address=found.address,
             is_own=self._finder.is_own,
@@ -162,9 +176,7 @@ class LineChecks:
 
         The second lets a target ask one address for several names (sni_blocked).
         """
-        url = URL(target.url or f"https://{_bracketed(target.host)}/")
-        fixed = target.host.startswith("@") or is_literal(target.host)
-        host = target.host if fixed else url.raw_host or target.host
+        url, host = page_of(target)
         return await self._fetcher.fetch(url, family, host=host, timeout_s=timeout_s)
 
     async def _find(self, host: str, family: int, *, timeout_s: float) -> Found:
@@ -176,13 +188,14 @@ class LineChecks:
 def _demand_valid(check: Check, target: Target) -> None:
     """Raise ValueError for a target that config should not have let through."""
     cannot = f"cannot run the {check} check of target {target.id}"
-    if check is Check.DNS:
+    if check in (Check.DNS, Check.RANDOM_NAME):
         if target.query is None and target.role is Role.RESOLVER:
             raise ValueError(f"{cannot}: a resolver needs `query`, the name to ask it for")
         if target.query is None and (target.host.startswith("@") or is_literal(target.host)):
             raise ValueError(f"{cannot}: `host` is no name; set `query`, the name to ask for")
     if check is Check.HTTP and target.url is None and target.host.startswith("@"):
         raise ValueError(f"{cannot}: `host` is no name; set `url`")
+    demand_valid_deeper(check, target, cannot)
 
 
 def _is_private(target: Target, found: Found) -> bool:
@@ -201,7 +214,3 @@ def _with_lookup(outcome: Outcome, found: Found, *, private: bool) -> Outcome:
         bytes_out=outcome.bytes_out + found.bytes_out,
         bytes_in=outcome.bytes_in + found.bytes_in,
     )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if is_literal(host) and ip_version(host) == 6 else host

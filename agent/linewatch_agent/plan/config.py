@@ -33,7 +33,9 @@ def load_config(text: str | bytes, *, name: str) -> Config:
 
 
 def config_sha256(config: Config, targets: Sequence[Target]) -> str:
-    """Return the hexadecimal SHA-256 of what decides the measuring: schedule and targets.
+    """Return the hexadecimal SHA-256 of what decides the measuring.
+
+    That is the schedule, the targets, the data budget and the events.
 
     Comments and order of keys don't change it. Devices, directories and endpoints
     stay out: the hash is stored in records, and guessing must not find a host by it.
@@ -42,4 +44,5 @@ def config_sha256(config: Config, targets: Sequence[Target]) -> str:
         config: the configuration in force.
         targets: as `resolve_targets` returned them.
     """
-    return hashlib.sha256(msgspec.json.encode([config.schedule, targets])).hexdigest()
+    parts = [config.schedule, targets, config.budget, config.event]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()

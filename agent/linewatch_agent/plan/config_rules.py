@@ -5,9 +5,10 @@ Pure. Ranges of single keys stand in the types (settings.py).
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from urllib.parse import urlsplit
 
-from linewatch_agent.plan.settings import Config, LineConfig
+from linewatch_agent.plan.settings import Config, EventConfig, LineConfig, ScheduleConfig
 from linewatch_agent.plan.target_rules import Fault, address_version, target_faults
 from linewatch_agent.plan.toml_errors import Source
 from linewatch_agent.plan.toml_types import Path
@@ -15,6 +16,9 @@ from linewatch_core.ids import is_name
 
 _DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")
 """What the kernel takes as an interface's name (dev_valid_name; IFNAMSIZ less its zero)."""
+
+EVENT_MAX = timedelta(days=92)
+"""Longer than any announced vote; an `ends` in the wrong year is caught by it."""
 
 
 def config_faults(config: Config, source: Source) -> Iterator[Fault]:
@@ -26,6 +30,8 @@ def config_faults(config: Config, source: Source) -> Iterator[Fault]:
         if not _is_endpoint(endpoint):
             wanted = "mqtts://host:port or wss://host:port/path"
             yield _fault(source, ("uplink", "endpoints", position), wanted)
+    for position, event in enumerate(config.event):
+        yield from _event_faults(event, config.schedule, ("event", position), source)
     for position, target in enumerate(config.target):
         for fault in target_faults(target):
             yield Fault(("target", position, *fault.path), fault.reason)
@@ -33,6 +39,7 @@ def config_faults(config: Config, source: Source) -> Iterator[Fault]:
         ([line.id for line in config.line], "line", "id"),
         ([line.device for line in config.line], "line", "device"),
         ([target.id for target in config.target], "target", "id"),
+        ([event.name for event in config.event], "event", "name"),
     )
     for values, table, key in repeatable:
         for position in _repeated_at(values):
@@ -67,6 +74,27 @@ def _line_faults(line: LineConfig, path: Path, source: Source) -> Iterator[Fault
     for version, gateway in ((4, line.gateway4), (6, line.gateway6)):
         if gateway is not None and address_version(gateway) != version:
             yield _fault(source, (*path, f"gateway{version}"), f"an IPv{version} address")
+
+
+def _event_faults(
+    event: EventConfig, schedule: ScheduleConfig, path: Path, source: Source
+) -> Iterator[Fault]:
+    if not is_name(event.name):
+        yield _fault(source, (*path, "name"), "1 to 48 of a-z 0-9 . _ -")
+    if event.ends <= event.begins:
+        yield _fault(source, (*path, "ends"), f"a time after begins ({event.begins.isoformat()})")
+    elif event.ends - event.begins > EVENT_MAX:
+        wanted = f"a time at most {EVENT_MAX.days} days after begins"
+        yield _fault(source, (*path, "ends"), wanted)
+    if event.period_s is None:
+        return
+    at = (*path, "period_s")
+    if event.period_s > schedule.period_s:
+        yield _fault(source, at, f"at most schedule.period_s ({schedule.period_s:g})")
+    elif event.period_s <= max(schedule.timeout_s, 2 * schedule.jitter_s):
+        longest = max(schedule.timeout_s, 2 * schedule.jitter_s)
+        wanted = f"more than timeout_s and twice jitter_s ({longest:g})"
+        yield _fault(source, at, wanted)
 
 
 def _fault(source: Source, path: Path, wanted: str) -> Fault:

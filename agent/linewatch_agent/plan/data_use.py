@@ -7,35 +7,22 @@ bytes as it goes. Source of the sizes: docs/configuration.md, "Data use".
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from linewatch_agent.plan.budget import FULL, Allowance, Load, fitting, month_cap_bytes
+from linewatch_agent.plan.ledger import Purpose
 from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.load import RECORD_BYTES, load_of, records_per_s
 from linewatch_agent.plan.settings import MIB, Config
-from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.targets import Target
 
 DAY_S = 86_400
 MONTH_S = 30 * DAY_S
 
-ICMP_BYTES = 73
-DNS_BYTES = 200
-TCP_BYTES = 300
-HTTP_BYTES = 900
-"""A plain request answered by 204 and no body."""
-TLS_BYTES = 4_700
-"""What a handshake adds, mostly the server's certificates."""
-BODY_BYTES = 64 * 1024
-"""As much of a page as the http check reads: a page's length is not known beforehand."""
-KEEPALIVE_BYTES = 185
-
-RECORD_BYTES = 6
-"""A sample in a full segment, sealed and signed: the bar of docs/wire-format.md."""
-
-MONTH_BYTES_ADVISED = 150_000_000
 HOLD_DAYS_ADVISED = 90
 
 
 @dataclass(frozen=True, slots=True)
 class LineUse:
-    """What a configuration costs one line, at most."""
+    """What a configuration costs one line, at most, with nothing held back."""
 
     records_per_day: int
     bytes_per_month: int
@@ -54,24 +41,52 @@ def estimate(
         targets: as `resolve_targets` returned them.
         lines: as found; one with no family yet is counted as IPv4.
     """
-    return {line.id: _use(config, targets, line.families or (4,)) for line in lines}
+    return {line.id: _use(config, targets, line.families) for line in lines}
 
 
 def advice(config: Config, targets: Sequence[Target], lines: Sequence[Line]) -> tuple[str, ...]:
     """Return warnings, one sentence each: legal settings that may not be meant."""
-    uses = estimate(config, targets, lines)
-    return (*_data_advice(lines, uses), *_store_advice(config, uses))
+    return (
+        *_data_advice(config, targets, lines),
+        *_store_advice(config, estimate(config, targets, lines)),
+    )
 
 
-def _data_advice(lines: Sequence[Line], uses: Mapping[str, LineUse]) -> Iterator[str]:
+def _data_advice(config: Config, targets: Sequence[Target], lines: Sequence[Line]) -> Iterator[str]:
     for line in lines:
-        month = uses[line.id].bytes_per_month
-        if line.kind is LineKind.MOBILE and month > MONTH_BYTES_ADVISED:
+        cap = month_cap_bytes(config, line.kind)
+        load = load_of(config, targets, line.families)
+        if cap is None or load.at(FULL) * MONTH_S <= cap:
+            continue
+        held = fitting(load, bytes_per_s=(cap - load.round_bytes) / MONTH_S)
+        yield (
+            f"line {line.id} would use up to {megabytes(round(load.at(FULL) * MONTH_S))} MB a "
+            f"month; to stay within {megabytes(cap)} MB it does less: {in_words(held, load)}"
+        )
+        if load.at(held.strides) * MONTH_S > cap:
             yield (
-                f"line {line.id} would use up to {megabytes(month)} MB of mobile data a month, "
-                f"more than {megabytes(MONTH_BYTES_ADVISED)}: "
-                f"raise schedule.period_s or take out http targets"
+                f"line {line.id} can't stay within {megabytes(cap)} MB a month: "
+                f"raise budget.month_mb or schedule.period_s, or take out targets"
             )
+
+
+_WORDS = {
+    Purpose.VITAL: "small checks of domestic and international targets",
+    Purpose.LIGHT: "small checks of other targets",
+    Purpose.HTTP: "http checks",
+    Purpose.GOODPUT: "throughput checks",
+    Purpose.UPLINK: "sending",
+}
+
+
+def in_words(held: Allowance, load: Load) -> str:
+    """Return what a line holds back of its load, for people: `http checks 1/4 as often`."""
+    told = [
+        f"no {_WORDS[purpose]}" if stride is None else f"{_WORDS[purpose]} 1/{stride} as often"
+        for purpose, stride in held.strides.items()
+        if stride != 1 and (purpose is Purpose.UPLINK or purpose in load.checks)
+    ]
+    return ", ".join(told) or "nothing"
 
 
 def _store_advice(config: Config, uses: Mapping[str, LineUse]) -> Iterator[str]:
@@ -92,29 +107,6 @@ def megabytes(count: int) -> str:
 
 
 def _use(config: Config, targets: Sequence[Target], families: Sequence[int]) -> LineUse:
-    records = 0
-    round_bytes = 0
-    for target in targets:
-        times = len(set(families) & set(target.families))
-        records += times * len(target.checks)
-        if target.role is not Role.GATEWAY:
-            round_bytes += times * sum(_check_bytes(check, target) for check in target.checks)
-    rounds_a_day = DAY_S / config.schedule.period_s
-    month = round_bytes * rounds_a_day * 30
-    if config.uplink.enabled:
-        month += KEEPALIVE_BYTES * MONTH_S / config.uplink.keepalive_s
-    return LineUse(round(records * rounds_a_day), round(month))
-
-
-def _check_bytes(check: Check, target: Target) -> int:
-    match check:
-        case Check.ICMP:
-            return ICMP_BYTES
-        case Check.DNS:
-            return DNS_BYTES
-        case Check.TCP:
-            return TCP_BYTES
-        case Check.HTTP:
-            plain = target.url is not None and target.url.lower().startswith("http://")
-            body = 0 if target.role is Role.PORTAL else BODY_BYTES
-            return HTTP_BYTES + (0 if plain else TLS_BYTES) + body
+    records = records_per_s(config, targets, families) * DAY_S
+    month = load_of(config, targets, families).at(FULL) * MONTH_S
+    return LineUse(round(records), round(month))

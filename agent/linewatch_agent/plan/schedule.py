@@ -10,32 +10,54 @@ from dataclasses import dataclass
 from linewatch_core.records import Check
 from linewatch_core.targets import Target
 
+ALL_DUE = 0
+"""The round number that every `every` divides: for a round that shall leave nothing out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One check of one target, due at `slot_ms` on every line."""
+    """One check of one target, due at `slot_ms` on every line.
+
+    `turn` counts the rounds in which the target is due: a line that must save data
+    takes every n-th turn (budget.py), and takes the same ones as any other line.
+    """
 
     round_ms: int
     slot_ms: int
     target: Target
     check: Check
+    turn: int = 0
 
 
 def plan_round(
-    targets: Sequence[Target], *, round_ms: int, period_ms: int, spread: float
+    targets: Sequence[Target],
+    *,
+    round_ms: int,
+    period_ms: int,
+    spread: float,
+    number: int = ALL_DUE,
 ) -> list[Slot]:
     """Return the slots of the round that begins at `round_ms`, in time order.
 
     Args:
-        targets: what to measure; each contributes one slot a check.
+        targets: what to measure; each that is due contributes one slot a check.
         round_ms: CLOCK_BOOTTIME ms.
         period_ms: the round's length.
         spread: the share of the round over which slots are laid, 0 (a burst) to 1.
+        number: the round's number in the grid; a target is due where its `every`
+            divides it, and with `ALL_DUE` always.
     """
-    checks = [(target, check) for check in Check for target in targets if check in target.checks]
+    due = [target for target in targets if number % target.every == 0]
+    checks = [(target, check) for check in Check for target in due if check in target.checks]
     width = period_ms * spread
     return [
-        Slot(round_ms, round_ms + int(width * index / len(checks)), target, check)
+        Slot(
+            round_ms,
+            round_ms + int(width * index / len(checks)),
+            target,
+            check,
+            number // target.every,
+        )
         for index, (target, check) in enumerate(checks)
     ]
 

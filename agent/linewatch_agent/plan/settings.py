@@ -4,7 +4,8 @@ Every key has a default, so an empty file is a whole configuration. Rules that
 join keys are in config_rules.py. Source: docs/configuration.md.
 """
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, field
@@ -13,6 +14,8 @@ from linewatch_core.records import LineKind
 from linewatch_core.targets import Target
 
 MIB = 1024 * 1024
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""A date and a time of day with its distance from UTC."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +85,31 @@ class UplinkConfig(Section, frozen=True):
     retry_max_s: Annotated[float, Meta(ge=2, le=3600)] = 300.0
 
 
+class BudgetConfig(Section, frozen=True):
+    """[budget]: how much data a line may spend in a month (10**6 bytes, both ways).
+
+    `profile` frugal: at most 30 MB, and results are sent seldom. `lines` mobile: lines of
+    that kind only; the others are counted but not held back.
+    """
+
+    month_mb: Annotated[int, Meta(ge=10, le=1_000_000)] = 150
+    profile: Literal["normal", "frugal"] = "normal"
+    lines: Literal["all", "mobile"] = "all"
+
+
+class EventConfig(Section, frozen=True):
+    """[[event]]: a time announced beforehand (an election), from `begins` to before `ends`.
+
+    `period_s` replaces the schedule's for its duration; None: it stays.
+    """
+
+    name: str
+    begins: Moment
+    ends: Moment
+    period_s: Annotated[float, Meta(ge=1, le=3600)] | None = None
+    refuse_updates: bool = True
+
+
 class Config(Section, frozen=True):
     """The whole configuration; `Config()` is what an empty file means."""
 
@@ -92,3 +120,5 @@ class Config(Section, frozen=True):
     target: tuple[Target, ...] = ()
     store: StoreConfig = field(default_factory=StoreConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    event: tuple[EventConfig, ...] = ()

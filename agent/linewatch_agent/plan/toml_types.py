@@ -93,6 +93,8 @@ def describe(kind: inspect.Type) -> str:  # noqa: PLR0911 - a table
             return f"a list in brackets, each {describe(item)}"
         case inspect.StructType():
             return "a table"
+        case inspect.DateTimeType():
+            return "a date and time in UTC such as 2026-11-01T06:00:00Z"
         case _:
             raise TypeError(f"no words for {kind!r}")
 

@@ -314,6 +314,17 @@ class Store:
                 save_stream(self._db, stream, state.row)
             self._unsaved_acks.discard(stream)
 
+    def remember(self, name: str, value: bytes) -> None:
+        """Keep a small named value, durably. It must tell nothing of what was measured."""
+        with self._db.transaction():
+            self._db.set(f"kept.{name}", value)
+
+    def recall(self, name: str) -> bytes | None:
+        """Return what `remember` kept under a name, or None."""
+        with self._db.reading():
+            value = self._db.get(f"kept.{name}")
+        return value if isinstance(value, bytes) else None
+
     def next_conn(self) -> int:
         """Return a connection number above all before, also after a power cut."""
         if self._conn == self._conn_reserved:

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from linewatch_core.records import DnsDetail, HttpDetail
+from linewatch_core.records import Detail, HttpDetail
 
 _DIGEST = re.compile(r"(?:[0-9a-f]{2})+")
 
@@ -20,10 +20,10 @@ class PackedHttp(msgspec.Struct, tag="h", array_like=True, frozen=True):
     chain_sha256: bytes | None
 
 
-PackedDetail: TypeAlias = DnsDetail | HttpDetail | PackedHttp
+PackedDetail: TypeAlias = Detail | PackedHttp
 
 
-def pack_detail(detail: DnsDetail | HttpDetail | None) -> PackedDetail | None:
+def pack_detail(detail: Detail | None) -> PackedDetail | None:
     """Return the stored form of a detail; `unpack_detail` undoes it exactly."""
     if not isinstance(detail, HttpDetail):
         return detail
@@ -39,7 +39,7 @@ def pack_detail(detail: DnsDetail | HttpDetail | None) -> PackedDetail | None:
     )
 
 
-def unpack_detail(detail: PackedDetail | None) -> DnsDetail | HttpDetail | None:
+def unpack_detail(detail: PackedDetail | None) -> Detail | None:
     """Return the detail that was stored."""
     if not isinstance(detail, PackedHttp):
         return detail

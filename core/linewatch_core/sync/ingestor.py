@@ -84,7 +84,10 @@ class Born:
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """The range first..last is in durable storage."""
+    """The range first..last is in durable storage, since now or since long ago.
+
+    A segment that comes again is told like a new one: its ack was lost, so say it again.
+    """
 
     epoch: str
     stream: Stream
@@ -93,19 +96,11 @@ class Durable:
 
 
 @dataclass(frozen=True, slots=True)
-class Resent:
-    """A segment came that was stored long ago: its ack was lost, so say it again."""
-
-    epoch: str
-    stream: Stream
-
-
-@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = Born | Durable | Resent | Tick
+Event: TypeAlias = Born | Durable | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +142,6 @@ class AckBook:
             case Durable(epoch, stream, first, last):
                 if epoch == self._epoch:
                     self._held[stream].add(first, last)
-                    self._mark(stream, now)
-            case Resent(epoch, stream):
-                if epoch == self._epoch:
                     self._mark(stream, now)
             case Tick():
                 pass

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import msgspec
 
-from linewatch_core.records import DnsDetail, HttpDetail
+from linewatch_core.records import Detail, DnsDetail, HttpDetail
 from linewatch_server.model.views import SampleRow
 
 COLUMNS = (
@@ -23,8 +23,10 @@ COLUMNS = (
     *("dns_rcode", "dns_answers", "dns_second", "dns_second_after_us"),
     *("http_status", "http_body_bytes", "http_body_sha256", "http_location", "http_chain_sha256"),
     *("epoch", "boot", "seq", "mono_ms", "slot_ms", "round_ms"),
+    "detail",
 )
-"""The columns of the CSV; new ones are appended. Lists within a cell are joined by a space."""
+"""The columns of the CSV; new ones are appended. Lists within a cell are joined by a space;
+`detail` is JSON, of the checks whose details have no columns of their own."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -87,6 +89,7 @@ def _values(row: SampleRow) -> tuple[object, ...]:
         *((http.status, http.body_bytes, http.body_sha256) if http else (None,) * 3),
         *((http.location, http.chain_sha256) if http else (None,) * 2),
         *(row.epoch, row.boot, row.seq, sample.mono_ms, sample.slot_ms, sample.round_ms),
+        None if detail is None or dns or http else msgspec.json.encode(_detail(detail)).decode(),
     )
 
 
@@ -105,9 +108,18 @@ def _object(row: SampleRow) -> dict[str, object]:
     }
 
 
-def _detail(detail: DnsDetail | HttpDetail) -> dict[str, object]:
-    kind = "dns" if isinstance(detail, DnsDetail) else "http"
-    return {"kind": kind} | {name: getattr(detail, name) for name in detail.__struct_fields__}
+def _detail(detail: Detail) -> dict[str, object]:
+    return {"kind": detail.__struct_config__.tag} | _named(detail)
+
+
+def _named(struct: msgspec.Struct) -> dict[str, object]:
+    return {name: _plain(getattr(struct, name)) for name in struct.__struct_fields__}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return _named(value)
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _cell(value: object) -> object:

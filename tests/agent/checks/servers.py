@@ -29,9 +29,13 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def stream_server(
-    handler: Handler, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None
+    handler: Handler,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
-    """Serve `handler` on a free TCP port and yield the port; close what clients left."""
+    """Serve `handler` on a TCP port (0: a free one) and yield it; close what clients left."""
     writers: list[asyncio.StreamWriter] = []
     tasks: set[asyncio.Task[None]] = set()
 
@@ -47,7 +51,7 @@ async def stream_server(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(accept, host, 0, ssl=context)
+    server = await asyncio.start_server(accept, host, port, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

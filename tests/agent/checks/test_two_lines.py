@@ -2,7 +2,7 @@
 
 The probe has two operators, both with the same target address, resolver, subnet
 and gateway behind them (as two modems of one make have), and runs as nobody
-with no capability. IPv4 and IPv6, all four checks, both lines at the same time.
+with no capability. IPv4 and IPv6, both lines at the same time.
 """
 
 import hashlib
@@ -12,7 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from linewatch_core.records import Check, DnsDetail, HttpDetail
+from linewatch_core.records import (
+    Check,
+    DnsDetail,
+    HttpDetail,
+    PortalDetail,
+    ThroughputDetail,
+    TraceDetail,
+)
 from tests.agent.checks.two_line_scenes import HTTP_PORT, target
 from tests.support.netns import NOBODY, Netns, namespaces, wire
 
@@ -97,13 +104,14 @@ def _targets() -> list[dict[str, Any]]:
         host = TARGET[family]
         bracketed = f"[{host}]" if family == 6 else host
         url = f"http://{bracketed}:{HTTP_PORT}/"
-        both = [Check.HTTP, Check.ICMP]
+        both = [Check.HTTP, Check.ICMP, Check.THROUGHPUT, Check.PORTAL]
+        both_ways = [Check.ICMP, Check.TRACE]
         targets += [
             target(f"both-{family}", host, both, url=url, families=[family]),
             target(f"port-one-{family}", host, [Check.TCP], port=7001, families=[family]),
             target(f"port-two-{family}", host, [Check.TCP], port=7002, families=[family]),
-            target(f"host-one-{family}", ONLY_ONE[family], [Check.ICMP], families=[family]),
-            target(f"host-two-{family}", ONLY_TWO[family], [Check.ICMP], families=[family]),
+            target(f"host-one-{family}", ONLY_ONE[family], both_ways, families=[family]),
+            target(f"host-two-{family}", ONLY_TWO[family], both_ways, families=[family]),
         ]
     return targets
 
@@ -153,6 +161,32 @@ def test_icmp_reaches_the_host_of_its_own_line(
     answered = results[f"{line} host-{whose}-{family} icmp {family}"][0] is None
     assert answered == (line == whose)
     assert results[f"{line} both-{family} icmp {family}"][:2] == [None, TARGET[family]]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("line", ["one", "two"])
+@pytest.mark.parametrize("whose", ["one", "two"])
+def test_a_trace_reaches_the_host_of_its_own_line(
+    results: dict[str, Any], line: str, whose: str, family: int
+) -> None:
+    """Every probe of a trace leaves by its line, and the operator's own network is not told."""
+    _, _, detail = results[f"{line} host-{whose}-{family} trace {family}"]
+    trace = msgspec.convert(detail, TraceDetail)
+    assert (trace.reached, trace.hops) == (line == whose, ())
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("line", ["one", "two"])
+def test_a_measured_fetch_is_of_its_own_line(
+    results: dict[str, Any], line: str, family: int
+) -> None:
+    """Goodput and portal checks read the page of their own operator."""
+    failure, _, detail = results[f"{line} both-{family} throughput {family}"]
+    assert (failure, msgspec.convert(detail, ThroughputDetail).body_bytes) == (None, 3)
+    failure, _, detail = results[f"{line} both-{family} portal {family}"]
+    portal = msgspec.convert(detail, PortalDetail)
+    digest = hashlib.sha256(line.encode()).hexdigest()[:16]
+    assert (failure, portal.body_sha256) == ("http_unexpected_page", digest)
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -1,5 +1,7 @@
 """What a configuration file may say, and the one line that a wrong one gives."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,14 @@ def test_every_section_is_read() -> None:
         checks = ["tcp", "icmp"]
         [store]
         max_bytes = 33554432
+        [budget]
+        month_mb = 60
+        lines = "mobile"
+        [[event]]
+        name = "vote"
+        begins = 2026-11-01T05:00:00+05:00
+        ends = 2026-11-03T00:00:00Z
+        period_s = 8
         [uplink]
         bind = "any"
         endpoints = ["mqtts://broker.example:8883", "wss://[2001:db8::1]:443/mqtt"]
@@ -67,6 +77,9 @@ def test_every_section_is_read() -> None:
     assert config.target[0].checks == (Check.TCP, Check.ICMP)
     assert config.store.max_bytes == 32 * 1024 * 1024
     assert config.uplink.bind == "any"
+    assert (config.budget.month_mb, config.budget.lines) == (60, "mobile")
+    assert config.event[0].begins == datetime(2026, 11, 1, tzinfo=UTC)
+    assert (config.event[0].period_s, config.event[0].refuse_updates) == (8.0, True)
 
 
 def test_a_file_from_another_system_is_read() -> None:
@@ -76,6 +89,7 @@ def test_a_file_from_another_system_is_read() -> None:
 
 
 LINE = "[[line]]\nid = 'a'\ndevice = 'eth0'\n"
+EVENT = "[[event]]\nname = 'a'\nbegins = 2026-11-01T00:00:00Z\nends = 2026-11-02T00:00:00Z\n"
 TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = ['icmp']\n"
 
 
@@ -103,7 +117,7 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
         (
             "\n[zebra]\nx = 1",
             "line 2: zebra: there is no such key; expected one of schedule, line, lines, "
-            "targets, target, store, uplink",
+            "targets, target, store, uplink, budget, event",
         ),
         (
             '"a\\nb" = 1',
@@ -165,6 +179,40 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
             "[targets]\nsets = ['kz', 'kz']",
             'line 2: targets.sets[1]: expected each set once, found "kz"',
         ),
+        (EVENT.replace("'a'", "'A b'"), "line 2: event[0].name: expected 1 to 48 of a-z 0-9"),
+        (EVENT + EVENT, 'line 6: event[1].name: expected each name once, found "a"'),
+        (
+            EVENT.replace("2026-11-02", "2026-11-01"),
+            "line 4: event[0].ends: expected a time after begins (2026-11-01T00:00:00+00:00)",
+        ),
+        (
+            EVENT.replace("2026-11-02", "2027-11-02"),
+            "line 4: event[0].ends: expected a time at most 92 days after begins",
+        ),
+        (
+            EVENT.replace("01T00:00:00Z", "01T00:00:00"),
+            "line 3: event[0].begins: expected a date and time in UTC such as "
+            "2026-11-01T06:00:00Z, found 2026-11-01 00:00:00",
+        ),
+        (EVENT.replace("01T00:00:00Z", "01"), "line 3: event[0].begins: expected a date and time"),
+        (EVENT + "period_s = 31", "line 5: event[0].period_s: expected at most schedule.period_s"),
+        (
+            EVENT + "period_s = 5",
+            "line 5: event[0].period_s: expected more than timeout_s and twice jitter_s (5)",
+        ),
+        (
+            "[budget]\nmonth_mb = 9",
+            "line 2: budget.month_mb: expected a whole number from 10 to 1000000, found 9",
+        ),
+        (
+            "[budget]\nprofile = 'poor'",
+            'line 2: budget.profile: expected "frugal" or "normal", found "poor"',
+        ),
+        (
+            TARGET + "every = 0",
+            "line 6: target[0].every: expected a whole number from 1 to 2880, found 0",
+        ),
+        (TARGET + "category = ''", "line 6: target[0].category: expected 1 to 48 characters"),
         ("[schedule\n", "line 1: not TOML: Expected ']' at the end of a table declaration"),
         ("a = [\n1,\n2", "line 3: not TOML: Unclosed array"),
         ("x = " + "[" * 5000, "expected a flat file, found lists nested too deep"),
@@ -210,13 +258,15 @@ def test_an_endpoint_that_cannot_be_used_is_refused(endpoint: str) -> None:
 
 
 def test_the_hash_follows_what_is_measured_only() -> None:
-    """Schedule and targets change the hash; comments, devices and endpoints do not."""
+    """Schedule, targets, budget and events change it; comments, devices and endpoints don't."""
     targets = (Target(id="a", role=Role.NEUTRAL, host="a.example", checks=(Check.ICMP,)),)
     plain = config_sha256(Config(), targets)
     local = LINE + "[uplink]\nendpoints=['mqtts://a:1']\n# said"
     assert config_sha256(load_config(local, name="f"), targets) == plain
     assert config_sha256(load_config("[schedule]\nspread=0.5", name="f"), targets) != plain
     assert config_sha256(Config(), ()) != plain
+    assert config_sha256(load_config("[budget]\nmonth_mb=50", name="f"), targets) != plain
+    assert config_sha256(load_config(EVENT, name="f"), targets) != plain
     assert len(plain) == 64
 
 
@@ -235,7 +285,10 @@ def test_any_bytes_or_text_give_a_config_or_an_error(text: str | bytes) -> None:
     only_config_errors(text)
 
 
-NAMES = "schedule line lines targets target store uplink id device kind host role checks url sets"
+NAMES = (
+    "schedule line lines targets target store uplink budget event "
+    "begins ends name id device kind host role checks url sets"
+)
 KEYS = st.sampled_from([*NAMES.split(), "period_s", "dir", "endpoints", "query", "x", '"a\\n"'])
 VALUES = st.sampled_from(
     [

@@ -1,5 +1,8 @@
 """The estimate of records a day and bytes a month, against the sizes in the documents."""
 
+import pytest
+
+from linewatch_agent.plan.check_cost import ICMP_BYTES, check_bytes
 from linewatch_agent.plan.config import Config, load_config
 from linewatch_agent.plan.data_use import advice, estimate
 from linewatch_agent.plan.line import Line
@@ -26,7 +29,12 @@ def test_the_estimate_agrees_with_the_documented_sizes() -> None:
     assert month_mb(one(Check.DNS)) == 17
     assert month_mb(one(Check.TCP)) == 26
     assert month_mb(one(Check.HTTP, url="http://a.example/")) == 78
-    assert month_mb(config=Config()) == 8
+    assert month_mb(config=load_config("[store]\nblock_s=3600\nlive_close_s=3600", name="f")) == 10
+
+
+def test_sending_every_minute_costs_more_than_an_idle_connection() -> None:
+    """A segment and its ack a minute, and roll-ups every five: 60 MB and 12."""
+    assert month_mb(config=Config()) == 73
 
 
 def test_a_page_is_counted_as_far_as_it_may_be_read() -> None:
@@ -58,18 +66,45 @@ def test_a_line_not_yet_up_is_counted_as_ipv4() -> None:
     assert use.records_per_day == 2880
 
 
-def test_much_mobile_data_is_warned_of_and_fixed_data_is_not() -> None:
-    """150 MB a month is what a volunteer's SIM is asked for."""
+def test_a_seldom_target_costs_its_share() -> None:
+    """A target of every tenth round costs a tenth, in records too."""
+    seldom = Target(id="a", role=Role.NEUTRAL, host="a.a", checks=(Check.TCP,), every=10)
+    use = estimate(QUIET, [seldom], [MOBILE])["mobile-1"]
+    assert (use.records_per_day, use.bytes_per_month) == (288, 86_400 * 300 // 10)
+
+
+@pytest.mark.parametrize("check", Check)
+def test_every_check_has_a_cost(check: Check) -> None:
+    """A check that cost nothing would be run without end."""
+    assert check_bytes(check, one(check)) >= ICMP_BYTES
+
+
+def test_what_a_line_holds_back_is_told_beforehand() -> None:
+    """A plan above the budget isn't wrong: the note says what the line will do less of."""
+    tiny = load_config("[budget]\nmonth_mb = 30\nlines = 'mobile'", name="f.toml")
     page = [one(Check.TCP), Target(id="b", role=Role.NEUTRAL, host="b.a", checks=(Check.HTTP,))]
     fixed = Line("fixed-1", LineKind.FIXED, "eth0", families=(4,))
-    (said,) = advice(QUIET, page, [MOBILE, fixed])
-    assert said.startswith("line mobile-1 would use up to 6,172 MB of mobile data a month")
-    assert not advice(QUIET, [one(Check.ICMP)], [MOBILE, fixed])
+    (said,) = advice(tiny, page, [MOBILE, fixed])
+    assert said == (
+        "line mobile-1 would use up to 6,246 MB a month; to stay within 30 MB it does less: "
+        "small checks of other targets 1/4 as often, no http checks, sending 1/8 as often"
+    )
+    assert not advice(Config(), [one(Check.ICMP)], [MOBILE, fixed])
+
+
+def test_a_plan_that_no_budget_can_carry_is_told() -> None:
+    """The least that a line is measured can be more than its budget."""
+    tiny = load_config("[budget]\nmonth_mb = 10", name="f.toml")
+    role = Role.DOMESTIC
+    many = [Target(id=f"t{n}", role=role, host="a.a", checks=(Check.TCP,)) for n in range(20)]
+    said = advice(tiny, many, [MOBILE])
+    assert said[1].startswith("line mobile-1 can't stay within 10 MB a month: raise budget.month_")
 
 
 def test_a_store_too_small_for_a_long_outage_is_warned_of() -> None:
     """Ninety days without a server is what the store is for."""
-    config = load_config("[schedule]\nperiod_s=1\njitter_s=0\ntimeout_s=0.5", name="f.toml")
+    text = "[schedule]\nperiod_s=1\njitter_s=0\ntimeout_s=0.5\n[budget]\nlines='mobile'"
+    config = load_config(text, name="f.toml")
     many = [
         Target(id=f"t{n}", role=Role.NEUTRAL, host="a.a", checks=(Check.ICMP,)) for n in range(20)
     ]

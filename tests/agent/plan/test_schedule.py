@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linewatch_agent.plan.schedule import NextRound, next_round, plan_round
+from linewatch_agent.plan.schedule import ALL_DUE, NextRound, next_round, plan_round
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import Target
 
 
-def target(name: str, *checks: Check) -> Target:
+def target(name: str, *checks: Check, every: int = 1) -> Target:
     """Return a target."""
-    return Target(id=name, role=Role.DOMESTIC, host="example.org", checks=checks)
+    return Target(id=name, role=Role.DOMESTIC, host="example.org", checks=checks, every=every)
 
 
 TARGETS = st.lists(st.lists(st.sampled_from(Check), unique=True), max_size=8).map(
@@ -44,6 +44,34 @@ def test_without_spread_all_is_due_at_once() -> None:
     """A burst is possible, for those who know why."""
     slots = plan_round([target("a", *Check)], round_ms=7, period_ms=30_000, spread=0)
     assert {slot.slot_ms for slot in slots} == {7}
+
+
+def test_a_seldom_target_is_due_in_every_nth_round() -> None:
+    """Those of one `every` come together, and the turn counts how often they did."""
+    often, seldom = target("a", Check.ICMP), target("b", Check.TCP, every=10)
+    other = target("c", Check.DNS, every=5)
+    due = {
+        number: [
+            (slot.target.id, slot.turn)
+            for slot in plan_round(
+                [often, seldom, other], round_ms=0, period_ms=30_000, spread=0.5, number=number
+            )
+        ]
+        for number in (9, 10, 15, 20)
+    }
+    assert due == {
+        9: [("a", 9)],
+        10: [("a", 10), ("b", 1), ("c", 2)],
+        15: [("a", 15), ("c", 3)],
+        20: [("a", 20), ("b", 2), ("c", 4)],
+    }
+
+
+def test_a_round_can_leave_nothing_out() -> None:
+    """On a suspicion every target is due, however seldom it is measured."""
+    targets = [target("a", Check.ICMP, every=7), target("b", Check.TCP, every=2880)]
+    slots = plan_round(targets, round_ms=0, period_ms=5_000, spread=0.8, number=ALL_DUE)
+    assert [slot.target.id for slot in slots] == ["a", "b"]
 
 
 def test_rounds_sit_on_a_grid_of_boot_time() -> None:

@@ -8,7 +8,7 @@ from linewatch_agent.plan.config import Config, ConfigError, load_config
 from linewatch_agent.plan.target_choice import LOCAL_TARGETS, resolve_targets
 from linewatch_agent.plan.target_rules import parse_target_set, target_faults
 from linewatch_core.records import Check, Role
-from linewatch_core.targets import Target, TargetSet
+from linewatch_core.targets import Expected, Resolver, Target, TargetSet
 
 
 def target(**fields: Any) -> Target:
@@ -31,6 +31,30 @@ def target(**fields: Any) -> Target:
         {"host": "2001:db8::1", "checks": (Check.HTTP,), "url": "https://[2001:db8:0::1]/"},
         {"host": "xn--e1afmkfd.example"},
         {"host": "localhost"},
+        {"checks": (Check.SNI, Check.HOST), "neutral": "n.example", "pairs": 5},
+        {"checks": (Check.SNI,), "neutral": "n.example", "url": "https://A.example:8443/x"},
+        {
+            "host": "192.0.2.1",
+            "checks": (Check.HOST,),
+            "neutral": "n.example",
+            "url": "http://banned.example/",
+        },
+        {"checks": (Check.NEIGHBOUR, Check.TRACE)},
+        {"host": "192.0.2.1", "checks": (Check.NEIGHBOUR,), "neighbour": "192.0.2.9"},
+        {"checks": (Check.CONTRAST,), "resolver": Resolver(address="192.0.2.53", name="d.example")},
+        {"checks": (Check.RANDOM_NAME,), "host": "invalid"},
+        {
+            "checks": (Check.RANDOM_NAME,),
+            "role": Role.RESOLVER,
+            "host": "@resolver",
+            "query": "invalid",
+        },
+        {"checks": (Check.THROUGHPUT,), "url": "https://a.example/big", "bytes_max": 100_000},
+        {
+            "checks": (Check.PORTAL,),
+            "url": "http://a.example/ok.txt",
+            "expected": Expected(status=200, body="ok"),
+        },
     ],
 )
 def test_a_target_that_makes_sense_has_no_fault(fields: dict[str, Any]) -> None:
@@ -74,6 +98,52 @@ def test_a_target_that_makes_sense_has_no_fault(fields: dict[str, Any]) -> None:
         ({"checks": (Check.HTTP,), "url": "http://a.example:x/"}, "url", "http:// or https://"),
         ({"checks": (Check.HTTP,), "url": "http://a.example/a b"}, "url", "http:// or https://"),
         ({"checks": (Check.HTTP,), "url": "http://[a.example"}, "url", "http:// or https://"),
+        ({"checks": (Check.SNI,)}, "neutral", 'to hold against in the check "sni"'),
+        ({"checks": (Check.HOST,), "neutral": "a b"}, "neutral", "a host name"),
+        ({"neutral": "n.example"}, "neutral", 'only with the check "sni" or "host"'),
+        ({"bytes_max": 2048}, "bytes_max", 'check "throughput" or "sni" or "host"'),
+        ({"neighbour": "192.0.2.1"}, "neighbour", 'only with the check "neighbour"'),
+        ({"resolver": Resolver(address="192.0.2.1")}, "resolver", 'only with the check "contrast"'),
+        ({"expected": Expected(body="x")}, "expected", 'only with the check "portal"'),
+        (
+            {"checks": (Check.SNI,), "neutral": "n.example", "url": "http://a.example/"},
+            "url",
+            'https:// for the check "sni"',
+        ),
+        (
+            {"checks": (Check.SNI,), "neutral": "n.example", "url": "https://b.example/"},
+            "url",
+            "the sensitive name",
+        ),
+        (
+            {"checks": (Check.SNI,), "neutral": "n.example", "host": "192.0.2.1"},
+            None,
+            "url is missing",
+        ),
+        (
+            {
+                "checks": (Check.SNI,),
+                "neutral": "n.a",
+                "host": "192.0.2.1",
+                "url": "https://[::1]/",
+            },
+            "url",
+            "the sensitive name",
+        ),
+        ({"checks": (Check.NEIGHBOUR,), "neighbour": "a.example"}, "neighbour", "an address"),
+        (
+            {"checks": (Check.NEIGHBOUR,), "host": "192.0.2.1", "neighbour": "2001:db8::1"},
+            "neighbour",
+            "an address of the family of host",
+        ),
+        ({"host": "@resolver", "checks": (Check.TRACE,)}, "checks", "no trace with host @resolver"),
+        ({"checks": (Check.CONTRAST,)}, None, "resolver is missing"),
+        ({"checks": (Check.RANDOM_NAME,), "host": "192.0.2.1"}, None, "query is missing"),
+        (
+            {"checks": (Check.PORTAL,), "url": "http://b.example/"},
+            "url",
+            "the host a.example",
+        ),
     ],
 )
 def test_a_target_that_makes_no_sense_is_told(
@@ -82,6 +152,37 @@ def test_a_target_that_makes_no_sense_is_told(
     """Each rule names the key and what it expects."""
     faults = list(target_faults(target(**fields)))
     assert any(f.path == (() if key is None else (key,)) and words in f.reason for f in faults)
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({"address": "dns.example"}, "address"),
+        ({"address": "192.0.2.53", "name": "two words"}, "name"),
+        ({"address": "192.0.2.53", "path": "dns-query"}, "path"),
+        ({"address": "192.0.2.53", "path": "/dns-query{?dns}"}, "path"),
+    ],
+)
+def test_a_resolver_that_makes_no_sense_is_told(fields: dict[str, Any], key: str) -> None:
+    """The table's own keys are named."""
+    faults = target_faults(target(checks=(Check.CONTRAST,), resolver=Resolver(**fields)))
+    assert [fault.path for fault in faults] == [("resolver", key)]
+
+
+def test_the_tables_of_a_target_are_read_and_their_errors_name_the_line() -> None:
+    """`resolver` and `expected` are inline tables; their types are checked as any key's."""
+    text = (
+        "[[target]]\nid = 'a'\nrole = 'portal'\nhost = 'a.example'\n"
+        "checks = ['portal', 'contrast']\n"
+        "expected = { status = 200, body = 'ok' }\nresolver = { address = '192.0.2.53' }\n"
+    )
+    (found,) = parse_target_set(text, name="s.toml").target
+    assert found.expected == Expected(status=200, body="ok")
+    assert found.resolver == Resolver(address="192.0.2.53")
+    with pytest.raises(ConfigError, match=r"expected.status: expected a whole number from 200"):
+        parse_target_set(text.replace("200", "404"), name="s.toml")
+    with pytest.raises(ConfigError, match=r"line 7: target\[0\].resolver.address: expected an add"):
+        parse_target_set(text.replace("192.0.2.53", "dns.example"), name="s.toml")
 
 
 def test_a_set_is_read_with_what_people_say_of_it() -> None:

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from linewatch_core.errors import LimitError, MalformedError
-from linewatch_core.records import Record, Sample
+from linewatch_core.records import Check, Detail, HttpDetail, Record, Sample
 from linewatch_core.segment.codec import (
     DEFAULT_LIMITS,
     EvTable,
@@ -20,6 +21,7 @@ from linewatch_core.segment.codec import (
 )
 from linewatch_core.segment.packing import DICTIONARY, pack
 from linewatch_core.segment.raw_block import pack_samples
+from tests.support.check_records import check_samples
 from tests.support.record_strategies import blocks
 from tests.support.records import realistic_events, realistic_rolls, realistic_samples
 
@@ -38,6 +40,16 @@ def test_realistic_records_round_trip(count: int) -> None:
     for make in MAKERS:
         records = make(count, 7, first_seq=12_345)
         assert decode_block(encode_block(records)) == records
+
+
+def test_a_sample_of_each_later_check_round_trips() -> None:
+    """Every kind of check but the first four, and every kind of detail, comes back equal."""
+    records = check_samples(first_seq=12_345)
+    assert decode_block(encode_block(records)) == records
+    samples = [record.body for record in records if isinstance(record.body, Sample)]
+    first = {Check.ICMP, Check.TCP, Check.DNS, Check.HTTP}
+    assert {sample.check for sample in samples} == set(Check) - first
+    assert {type(sample.detail) for sample in samples} >= set(get_args(Detail)) - {HttpDetail}
 
 
 @given(st.sampled_from([1, 2, 3]), st.binary(max_size=80))

@@ -16,7 +16,6 @@ from linewatch_core.sync.ingestor import (
     Born,
     Decision,
     Durable,
-    Resent,
     SayAck,
     Tick,
     judge,
@@ -139,7 +138,7 @@ def test_a_segment_sent_again_is_acknowledged_again() -> None:
     """Its ack was lost, or it would not have been sent."""
     book = AckBook()
     book.handle(Born(online(3), {Stream.EV: SeqSet([(1, 4)])}), now=10.0)
-    book.handle(Resent(EPOCH, Stream.EV), now=20.0)
+    book.handle(Durable(EPOCH, Stream.EV, 1, 4), now=20.0)
     said = SayAck(EPOCH, 3, birth=False, streams={Stream.EV: StreamAck(4)})
     assert book.handle(Tick(), now=21.0) == [said]
 
@@ -149,7 +148,6 @@ def test_another_epoch_is_not_acknowledged() -> None:
     book = AckBook()
     book.handle(Born(online(3), {}), now=10.0)
     book.handle(Durable(OTHER_EPOCH, Stream.EV, 1, 4), now=11.0)
-    book.handle(Resent(OTHER_EPOCH, Stream.EV), now=11.0)
     assert book.wakeup_at() is None
     said = book.handle(Born(online(4, OTHER_EPOCH), {}), now=12.0)
     assert [ack.epoch for ack in said] == [OTHER_EPOCH]

@@ -16,7 +16,7 @@ import pytest
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
 from linewatch_core.sync import ingestor, uploader
-from linewatch_core.sync.ingestor import AckBook, Born, Durable, Resent, SayAck
+from linewatch_core.sync.ingestor import AckBook, Born, Durable, SayAck
 from linewatch_core.sync.messages import Ack, Status, StreamAck
 from linewatch_core.sync.uploader import (
     AckReceived,
@@ -71,12 +71,10 @@ class Server:
         said = []
         for key in self.received:
             stream, first, last = key
-            if self.durable[stream].covers(first, last):
-                said += self.handle(Resent(EPOCH, stream), now)
-                continue
-            assert not self.durable[stream].overlaps(first, last)
-            self.durable[stream].add(first, last)
-            self.stored.append(key)
+            if not self.durable[stream].covers(first, last):
+                assert not self.durable[stream].overlaps(first, last)
+                self.durable[stream].add(first, last)
+                self.stored.append(key)
             said += self.handle(Durable(EPOCH, stream, first, last), now)
         self.received.clear()
         return said

@@ -20,6 +20,7 @@ from linewatch_server.exports.samples import (
     write_json,
 )
 from linewatch_server.model.views import SampleRow
+from tests.support.check_records import check_samples
 from tests.support.probes import sample
 
 UTC = 1_790_000_000_123
@@ -69,6 +70,24 @@ def test_json_is_one_array_with_null_for_what_is_unknown() -> None:
     assert first["detail"]["answers"] == ["192.0.2.1", "192.0.2.2"]
     assert set(Sample.__struct_fields__) <= set(second)
     assert (second["failure"], second["rtt_us"], second["detail"]) == (None, 10_000, None)
+
+
+def test_the_details_of_every_check_are_named_in_both_forms() -> None:
+    """No evidence stays behind: in JSON every part has its name, in CSV the cell is that JSON."""
+    rows = [row(r.body, seq=r.seq) for r in check_samples() if isinstance(r.body, Sample)]
+    objects = json.loads("".join(json_chunks(rows)))
+    by_check = {each["check"]: each["detail"] for each in objects}
+    assert by_check["trace"]["kind"] == "trace"
+    first_trace = next(each["detail"] for each in objects if each["check"] == "trace")
+    assert first_trace["hops"][0] == {"ttl": 3, "address": "203.0.113.1", "rtt_us": 9_120}
+    assert by_check["contrast"]["https"]["failure"] == "connection_reset"
+    assert by_check["host"]["sensitive_page"]["status"] == 403
+    lines = read_csv("".join(csv_lines(rows)))
+    for line, each in zip(lines, objects, strict=True):
+        plain = each["detail"] is None or each["detail"]["kind"] in ("dns", "http")
+        assert (json.loads(line["detail"]) if line["detail"] else None) == (
+            None if plain else each["detail"]
+        )
 
 
 def test_nothing_to_export_is_still_a_whole_file() -> None:

@@ -1,0 +1,146 @@
+"""One DNS question where nobody on the way can read or change it: over TLS and over HTTPS.
+
+Both go to an address given beforehand, over the line, with the certificate
+verified: no resolver has to be asked first. Times include the handshakes.
+Queries are padded, so that their length tells nothing of the name.
+Source: RFC 7858 (TLS), RFC 8484 (HTTPS, with id 0 and GET), RFC 8467 (padding).
+"""
+
+import asyncio
+import base64
+import functools
+import socket
+import ssl
+import struct
+
+import dns.message
+from yarl import URL
+
+from linewatch_agent.checks.dns_exchange import Heard
+from linewatch_agent.checks.dns_packets import NotAReply, make_query, parse_reply
+from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY, EOF
+from linewatch_agent.checks.http import Fetcher
+from linewatch_agent.checks.sockets import (
+    AF,
+    Clock,
+    ip_version,
+    line_socket,
+    sockaddr,
+    tcp_facts,
+)
+from linewatch_agent.checks.tls import tls_failure
+from linewatch_agent.checks.wishes import Wishes
+from linewatch_core.records import HttpDetail
+from linewatch_core.targets import Resolver
+
+PAD_BYTES = 128
+_MESSAGE = "application/dns-message"
+_MESSAGE_BYTES_MAX = 65_535
+
+
+@functools.cache
+def shared_tls_context() -> ssl.SSLContext:
+    """Return the process's context for DNS over TLS: it offers no HTTP, unlike the other one."""
+    return ssl.create_default_context()
+
+
+async def ask_tls(
+    resolver: Resolver,
+    name: str,
+    family: int,
+    *,
+    device: str,
+    context: ssl.SSLContext,
+    timeout_s: float,
+    clock: Clock,
+) -> Heard:
+    """Ask `resolver` over TLS for the addresses of `name` in `family`."""
+    heard = Heard()
+    query = _padded_query(name, family)
+    version = ip_version(resolver.address)
+    started_ns = clock.monotonic_ns()
+    with (
+        line_socket(device, AF[version], socket.SOCK_STREAM) as sock,
+        sock.dup() as counted,  # outlives the transport, which closes the other
+    ):
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                to = sockaddr(device, resolver.address, resolver.tls_port)
+                await asyncio.get_running_loop().sock_connect(sock, to)
+                reader, writer = await asyncio.open_connection(
+                    sock=sock, ssl=context, server_hostname=resolver.name or resolver.address
+                )
+                wire = query.to_wire()
+                writer.write(struct.pack("!H", len(wire)) + wire)
+                (size,) = struct.unpack("!H", await reader.readexactly(2))
+                data = await reader.readexactly(size)
+                _take(heard, query, data, (clock.monotonic_ns() - started_ns) / 1000)
+        except OSError as error:
+            heard.failure = tls_failure(error)
+        except asyncio.IncompleteReadError:
+            heard.failure = EOF
+        finally:
+            facts = tcp_facts(counted, version)
+            heard.bytes_out, heard.bytes_in = facts.bytes_out, facts.bytes_in
+            if writer is not None:
+                writer.transport.abort()
+                await asyncio.sleep(0)  # the transport lets go of its socket one turn later
+    return heard
+
+
+async def ask_https(
+    resolver: Resolver,
+    name: str,
+    family: int,
+    *,
+    fetcher: Fetcher,
+    timeout_s: float,
+    clock: Clock,
+) -> Heard:
+    """Ask `resolver` over HTTPS for the addresses of `name` in `family`."""
+    query = _padded_query(name, family)
+    query.id = 0
+    body = bytearray()
+    started_ns = clock.monotonic_ns()
+    outcome = await fetcher.fetch(
+        _question_url(resolver, query),
+        ip_version(resolver.address),
+        host=resolver.address,
+        timeout_s=timeout_s,
+        wishes=Wishes(
+            headers={"Accept": _MESSAGE},
+            body_bytes_max=_MESSAGE_BYTES_MAX,
+            on_part=body.extend,
+        ),
+    )
+    heard = Heard(outcome.failure, bytes_out=outcome.bytes_out, bytes_in=outcome.bytes_in)
+    seen = outcome.detail
+    if outcome.failure is None:
+        if isinstance(seen, HttpDetail) and seen.status != 200:
+            heard.failure = "http_request_failed"
+            return heard
+        _take(heard, query, bytes(body), (clock.monotonic_ns() - started_ns) / 1000)
+    return heard
+
+
+def _padded_query(name: str, family: int) -> dns.message.Message:
+    query = make_query(name, family)
+    query.use_edns(edns=0, pad=PAD_BYTES)
+    return query
+
+
+def _question_url(resolver: Resolver, query: dns.message.Message) -> URL:
+    host = resolver.name or resolver.address
+    bracketed = f"[{host}]" if ":" in host else host
+    question = base64.urlsafe_b64encode(query.to_wire()).rstrip(b"=").decode()
+    url = URL(f"https://{bracketed}:{resolver.https_port}{resolver.path}")
+    return url.update_query(dns=question)
+
+
+def _take(heard: Heard, query: dns.message.Message, data: bytes, after_us: float) -> None:
+    reply = parse_reply(query, data)
+    if isinstance(reply, NotAReply):
+        heard.failure = DNS_MALFORMED_REPLY
+    else:
+        heard.first, heard.first_us, heard.failure = reply, after_us, reply.failure

@@ -1,0 +1,55 @@
+"""Feeds committed records to the verdict machine, and hands its transitions on.
+
+The machine sees a record only once it is on the disk, with its number: so what it
+decides can be decided again by whoever has the records. Its memory stays in RAM: a
+seized card must not tell what a line did. After a restart every line is `unknown`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from linewatch_core.records import Record, Transition
+from linewatch_core.verdict import LineVerdict, Machine, RoundBuilder, TargetVerdict
+
+log = structlog.get_logger()
+
+
+class Judge:
+    """The verdicts of this probe's lines, as of the last complete round."""
+
+    def __init__(self, boot: str, on_transition: Callable[[Transition], None]) -> None:
+        self._builder = RoundBuilder(boot)
+        self._machine = Machine()
+        self._on_transition = on_transition
+
+    def committed(self, records: Sequence[Record], safe_ms: int) -> None:
+        """Take records that are on the disk.
+
+        Args:
+            safe_ms: every check that began before it is among the records taken so far.
+        """
+        for record in records:
+            self._builder.add(record)
+        for one in self._builder.take_complete(safe_ms):
+            for told in self._machine.handle(one):
+                log.info(
+                    "verdict_changed",
+                    line=told.line,
+                    target=told.target,
+                    before=told.before,
+                    after=told.after,
+                )
+                self._on_transition(told)
+
+    def wants_tight_schedule(self, now_ms: int) -> bool:
+        """Return whether a change is suspected, so that dense rounds would date it."""
+        return self._machine.wants_tight_schedule(now_ms)
+
+    def verdicts(self) -> dict[str, LineVerdict]:
+        """Return the verdict in force of each line."""
+        return self._machine.verdicts()
+
+    def target_verdicts(self, line: str) -> dict[str, TargetVerdict]:
+        """Return the verdicts in force of the targets of a line."""
+        return self._machine.target_verdicts(line)

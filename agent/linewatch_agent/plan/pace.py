@@ -1,0 +1,40 @@
+"""How fast to measure now: the usual schedule, an announced event's, or densely on suspicion.
+
+Pure. Source: docs/verdicts.md, docs/configuration.md "Events".
+"""
+
+from dataclasses import dataclass
+
+from linewatch_agent.plan.calendar import Watch
+
+TIGHT_PERIOD_S = 5.0
+"""So that an onset is dated to seconds; a suspicion asks for it for two minutes."""
+TIMEOUT_SHARE = 0.8
+"""A check ends within this share of its round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How to run the next round.
+
+    Attributes:
+        period_s, jitter_s, timeout_s: as in the schedule.
+        whole: every target is due, whatever its `every`.
+    """
+
+    period_s: float
+    jitter_s: float
+    timeout_s: float
+    whole: bool = False
+
+
+def pace_of(watch: Watch, *, tight: bool) -> Pace:
+    """Return the pace for a schedule in force; `tight` if a change is suspected."""
+    schedule = watch.schedule
+    period_s = min(schedule.period_s, TIGHT_PERIOD_S) if tight else schedule.period_s
+    return Pace(
+        period_s=period_s,
+        jitter_s=min(schedule.jitter_s, period_s / 10),
+        timeout_s=min(schedule.timeout_s, TIMEOUT_SHARE * period_s),
+        whole=tight,
+    )

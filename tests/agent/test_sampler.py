@@ -1,0 +1,263 @@
+"""The rounds: the same instant on every line, whatever a check or the machine does."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from linewatch_agent import clock, sampler
+from linewatch_agent.checks.outcome import Outcome
+from linewatch_agent.plan.line import Line, Problem
+from linewatch_agent.plan.settings import ScheduleConfig
+from linewatch_agent.sampler import Sampler
+from linewatch_core.records import Check, LineKind, Role, Sample
+from linewatch_core.targets import Target
+
+A = Line("fixed-1", LineKind.FIXED, "eth0", families=(4, 6))
+B = Line("mobile-1", LineKind.MOBILE, "wwan0", families=(4,))
+TARGETS = [
+    Target(id="site", role=Role.DOMESTIC, host="192.0.2.1", checks=(Check.TCP, Check.ICMP)),
+    Target(id="far", role=Role.INTERNATIONAL, host="192.0.2.2", checks=(Check.TCP,)),
+]
+PERIOD_MS = 10_000
+ANSWERED = Outcome(None, rtt_us=10_000, address="192.0.2.1", bytes_out=60, bytes_in=40)
+
+
+@dataclass
+class World:
+    """Time that only the rounds' own sleeping moves, and what every check does."""
+
+    now_ms: int = 25_000
+    woken: dict[int, int] = field(default_factory=dict)
+    behave: Callable[[Line, Check, Target, int], Outcome | float] = lambda *_: ANSWERED
+    opened: list[Line] = field(default_factory=list)
+    closed: list[Line] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    missed: list[tuple[int, int]] = field(default_factory=list)
+    rounds_left: int = 2
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def sleep_until(self, mono_ms: int) -> None:
+        """Let the checks that run go on, then wake at that moment, or when the test says."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if mono_ms // PERIOD_MS >= 3 + self.rounds_left:
+            self.done.set()
+            await asyncio.Event().wait()
+        self.now_ms = max(self.now_ms, mono_ms, self.woken.pop(mono_ms, 0))
+
+    def slots(self) -> dict[int, set[str]]:
+        """Return which lines were measured at each slot."""
+        found: dict[int, set[str]] = {}
+        for one in self.samples:
+            found.setdefault(one.slot_ms, set()).add(one.line)
+        return found
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world in which time is ours, and no check sends anything."""
+    world = World()
+
+    class Checks:
+        def __init__(self, line: Line) -> None:
+            self.line = line
+            world.opened.append(line)
+
+        async def run(
+            self, check: Check, target: Target, family: int, *, timeout_s: float
+        ) -> Outcome:
+            does = world.behave(self.line, check, target, family)
+            if isinstance(does, Outcome):
+                return does
+            await asyncio.sleep(does)
+            return ANSWERED
+
+        async def close(self) -> None:
+            world.closed.append(self.line)
+
+    monkeypatch.setattr(sampler, "LineChecks", Checks)
+    monkeypatch.setattr(sampler, "_sleep_until", world.sleep_until)
+    monkeypatch.setattr(clock, "mono_ms", lambda: world.now_ms)
+    return world
+
+
+def sampler_of(world: World, **changes: float) -> Sampler:
+    """Return a sampler whose rounds of ten seconds have three slots, at 0, 3 and 6 s."""
+    values = {"period_s": PERIOD_MS / 1000, "jitter_s": 0.0, "timeout_s": 1.0, "spread": 0.9}
+    return Sampler(
+        schedule=ScheduleConfig(**{**values, **changes}),
+        targets=TARGETS,
+        on_sample=world.samples.append,
+        on_missed=lambda from_ms, to_ms: world.missed.append((from_ms, to_ms)),
+        is_busy=lambda line: line == B.id,
+    )
+
+
+@asynccontextmanager
+async def running(made: Sampler, world: World, *lines: Line) -> AsyncIterator[None]:
+    """Run the rounds until the last one of the test is over."""
+    await made.set_lines(lines)
+    task = asyncio.create_task(made.run())
+    try:
+        async with asyncio.timeout(20):
+            await world.done.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_every_slot_is_the_same_instant_on_every_line(world: World) -> None:
+    """Three slots a round; both families of the line that has both."""
+    made = sampler_of(world)
+    async with running(made, world, A, B):
+        assert world.slots() == {
+            at: {A.id, B.id} for at in (30_000, 33_000, 36_000, 40_000, 43_000, 46_000)
+        }
+        of_first = [s for s in world.samples if s.slot_ms == 30_000]
+        assert [(s.line, s.family) for s in of_first] == [(A.id, 4), (A.id, 6), (B.id, 4)]
+        assert {s.mono_ms for s in of_first} == {30_000}
+        assert {s.round_ms for s in world.samples} == {30_000, 40_000}
+        assert {s.busy for s in world.samples if s.line == B.id} == {True}
+        assert made.line_bytes() == {A.id: (12 * 60, 12 * 40), B.id: (6 * 60, 6 * 40)}
+        assert (made.state.rounds, made.state.missed, world.missed) == (2, 0, [])
+
+
+async def test_one_check_that_fails_keeps_no_other_from_running(world: World) -> None:
+    """A dark line is measured at every slot: the failures are the evidence."""
+    world.behave = lambda line, *_: Outcome("host_unreachable") if line == B else ANSWERED
+    async with running(sampler_of(world), world, A, B):
+        dark = [s for s in world.samples if s.line == B.id]
+        assert [s.failure for s in dark] == ["host_unreachable"] * 6
+        assert len([s for s in world.samples if s.failure is None]) == 12
+
+
+async def test_a_line_whose_device_went_stays_in_the_rounds(world: World) -> None:
+    """Not listed any more, or listed without an address: both families go on being tried."""
+    made = sampler_of(world)
+    await made.set_lines([A, B])
+    gone = replace(A, families=(), problems=(Problem("no_device", "gone"),))
+    async with running(made, world, gone):
+        assert {(s.line, s.family) for s in world.samples} == {(A.id, 4), (A.id, 6), (B.id, 4)}
+        assert world.closed == [A]
+        assert world.opened == [A, B, gone]
+
+
+async def test_a_line_that_was_never_usable_waits_until_it_is(world: World) -> None:
+    """Found without an address: nothing to measure with; found with one: measured."""
+    broken = replace(B, families=(), problems=(Problem("no_address", "none"),))
+    made = sampler_of(world)
+    await made.set_lines([broken])
+    assert made.line_bytes() == {}
+    async with running(made, world, B):
+        assert {s.line for s in world.samples} == {B.id}
+
+
+async def test_a_line_that_did_not_change_keeps_its_sockets(world: World) -> None:
+    """Looking again every ten seconds costs nothing."""
+    made = sampler_of(world)
+    for _ in range(3):
+        await made.set_lines([A])
+    assert (world.opened, world.closed) == ([A], [])
+
+
+async def test_slow_checks_overlap_the_next_round(world: World) -> None:
+    """A check that takes longer than the period delays no slot, and no other check."""
+    world.behave = lambda _line, _check, target, _: 0.3 if target.id == "far" else ANSWERED
+    made = sampler_of(world)
+    async with running(made, world, A):
+        assert {s.target for s in world.samples} == {"site"}
+        assert made.safe_ms() == 36_000, "the first slow check has not ended"
+        async with asyncio.timeout(10):
+            while len(world.samples) < 12:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert made.safe_ms() == world.now_ms
+        assert {s.mono_ms for s in world.samples if s.target == "far"} == {36_000, 46_000}
+
+
+async def test_a_check_that_hangs_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as a timeout; neither the rounds nor `safe_ms` wait for it for ever."""
+    monkeypatch.setattr(sampler, "HANG_S", 0.0)
+    world.behave = lambda _line, check, _, __: 3600.0 if check is Check.ICMP else ANSWERED
+    made = sampler_of(world, timeout_s=0.1)
+    async with running(made, world, B):
+        async with asyncio.timeout(10):
+            while len(world.samples) < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        hung = [s for s in world.samples if s.check is Check.ICMP]
+        assert [s.failure for s in hung] == ["generic_timeout_error"] * 2
+        assert made.safe_ms() == world.now_ms
+
+
+async def test_rounds_that_never_ran_are_one_gap(world: World) -> None:
+    """The loop was held up between two rounds, for three periods."""
+    world.woken = {40_000: 75_000}
+    world.rounds_left = 5
+    made = sampler_of(world)
+    async with running(made, world, B):
+        assert world.missed == [(40_000, 70_000)]
+        assert made.state.missed == 2
+        assert set(world.slots()) == {30_000, 33_000, 36_000, 70_000, 73_000, 76_000}
+
+
+async def test_a_sleep_within_a_round_runs_no_slot_hours_late(world: World) -> None:
+    """Of the round that the machine slept in, the rest is missed, not measured in one burst."""
+    world.woken = {33_000: 95_000}
+    world.rounds_left = 7
+    made = sampler_of(world)
+    async with running(made, world, A):
+        assert world.missed == [(33_000, 90_000)]
+        assert set(world.slots()) == {30_000, 90_000, 93_000, 96_000}
+        assert all(s.mono_ms - s.slot_ms < PERIOD_MS for s in world.samples)
+
+
+async def test_a_bug_in_a_check_ends_the_rounds(world: World) -> None:
+    """What no check may raise is a crash, not a silence."""
+
+    def bug(*_: object) -> Outcome:
+        raise ValueError("a bug")
+
+    world.behave = bug
+    made = sampler_of(world)
+    await made.set_lines([B])
+    with pytest.raises(ExceptionGroup) as caught:
+        await made.run()
+    assert caught.value.subgroup(ValueError) is not None
+
+
+async def test_the_end_leaves_no_check_running(world: World) -> None:
+    """Cancelled in the middle of checks, it ends, and makes no sample of what it cut short."""
+    world.behave = lambda *_: 3600.0
+    made = sampler_of(world)
+    async with running(made, world, A):
+        assert made.safe_ms() == 30_000
+    assert world.samples == []
+    assert made.safe_ms() == world.now_ms
+
+
+async def test_an_empty_set_of_targets_or_lines_is_no_busy_loop(world: World) -> None:
+    """Rounds go by without anything to do."""
+    made = sampler_of(world)
+    async with running(made, world):
+        assert made.state.rounds == 2
+        assert world.samples == []
+
+
+async def test_a_machine_wakes_by_the_boot_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real sleep ends at once when its time is past, and not before."""
+    now = [1_000]
+    monkeypatch.setattr(clock, "mono_ms", lambda: now[0])
+    await sampler._sleep_until(900)
+    waiting = asyncio.create_task(sampler._sleep_until(1_050))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await waiting
