@@ -33,6 +33,10 @@ class TimedHandler(ResponseHandler):
         self.lost: Exception = ConnectionResetError()
         """What ended the connection; without errno: the peer closed it in good order."""
 
+    def close(self) -> None:
+        """Abort: a good-bye over TLS would wait for the peer's, on a socket that we close."""
+        self.abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note why the connection ended; see asyncio.Protocol."""
         if isinstance(exc, Exception):
