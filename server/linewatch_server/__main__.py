@@ -156,7 +156,7 @@ def _broker(options: argparse.Namespace) -> int:
 
 
 def _enrol(options: argparse.Namespace) -> int:
-    from linewatch_server.enrolment import enrol
+    from linewatch_server.fleet.enrolment import enrol
 
     token = enrol(
         _directory(options), label=options.label, now=datetime.now(UTC), days=options.days
@@ -167,7 +167,7 @@ def _enrol(options: argparse.Namespace) -> int:
 
 def _revoke(options: argparse.Namespace) -> int:
     from linewatch_core.ids import parse_probe_id
-    from linewatch_server.enrolment import revoke
+    from linewatch_server.fleet.enrolment import revoke
 
     probe, told = revoke(
         _directory(options), probe=parse_probe_id(options.probe), now=datetime.now(UTC)
@@ -179,7 +179,7 @@ def _revoke(options: argparse.Namespace) -> int:
 
 
 def _fleet(options: argparse.Namespace) -> int:
-    from linewatch_server.fleet_table import print_fleet
+    from linewatch_server.fleet.table import print_fleet
 
     print_fleet(_directory(options))
     return 0
@@ -188,8 +188,8 @@ def _fleet(options: argparse.Namespace) -> int:
 def _samples(options: argparse.Namespace) -> int:
     from linewatch_core.ids import parse_probe_id
     from linewatch_server.exports.samples import write_csv, write_json
+    from linewatch_server.fleet.keys import recipient_secrets
     from linewatch_server.index.queries import Queries
-    from linewatch_server.keys import recipient_secrets
     from linewatch_server.model.when import parse_utc_ms
     from linewatch_server.settings import Layout, load_settings
 
@@ -207,7 +207,7 @@ def _samples(options: argparse.Namespace) -> int:
 
 
 def _rebuild(options: argparse.Namespace) -> int:
-    from linewatch_server.keys import recipient_secrets
+    from linewatch_server.fleet.keys import recipient_secrets
     from linewatch_server.rebuild import rebuild
     from linewatch_server.settings import Layout, load_settings
 
@@ -224,7 +224,7 @@ def _audit(options: argparse.Namespace) -> int:
 
     from linewatch_core.ids import parse_probe_id
     from linewatch_server.audit import audit
-    from linewatch_server.keys import recipient_secrets
+    from linewatch_server.fleet.keys import recipient_secrets
     from linewatch_server.settings import Layout, load_settings
 
     directory = _directory(options)

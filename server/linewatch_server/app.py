@@ -19,17 +19,17 @@ from nacl.signing import SigningKey
 
 from linewatch_core.ids import ProbeId
 from linewatch_core.sync import topics
-from linewatch_server import enrolment
-from linewatch_server.archive_writer import ArchiveWriter
-from linewatch_server.broker import BrokerProcess
-from linewatch_server.broker_files import load_authority
+from linewatch_server.archive.writer import ArchiveWriter
+from linewatch_server.broker.files import load_authority
+from linewatch_server.broker.process import BrokerProcess
 from linewatch_server.clock import ServerClock
 from linewatch_server.collector import Collector
+from linewatch_server.fleet import enrolment
+from linewatch_server.fleet.keys import read_ack_seed, recipient_secrets
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.index.queries import Queries
 from linewatch_server.ingest import Ingest
-from linewatch_server.keys import read_ack_seed, recipient_secrets
 from linewatch_server.rebuild import open_index
-from linewatch_server.registry import Registry
 from linewatch_server.settings import Layout, Settings, load_settings
 from linewatch_server.web import make_web_app, serve
 

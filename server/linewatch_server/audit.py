@@ -15,7 +15,7 @@ from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Gap, Stream
 from linewatch_core.segment.keychain import parse_certificates
 from linewatch_core.segment.segment import Segment, parse_segment, verify_signature
-from linewatch_server.archive import Archive
+from linewatch_server.archive.reader import Archive
 from linewatch_server.index.opening import Opener
 from linewatch_server.model.entries import (
     EntryKind,

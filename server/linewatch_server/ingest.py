@@ -24,8 +24,8 @@ from linewatch_core.segment.segment import Segment, parse_segment, verify_signat
 from linewatch_core.sync import ingestor, topics
 from linewatch_core.sync.ingestor import AckBook, Decision, Event, SayAck, judge
 from linewatch_core.sync.messages import decode_status
-from linewatch_server.archive import ArchiveFullError
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.reader import ArchiveFullError
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index.database import IndexFullError
 from linewatch_server.index.writer import Index
 from linewatch_server.model.entries import (

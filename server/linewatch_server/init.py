@@ -12,9 +12,9 @@ from pathlib import Path
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from linewatch_server.broker_files import write_broker_files, write_revocations
-from linewatch_server.pki import SERVER_NAME, Authority
-from linewatch_server.registry import Registry
+from linewatch_server.broker.files import write_broker_files, write_revocations
+from linewatch_server.fleet.pki import SERVER_NAME, Authority
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.settings import Layout, SetupError, load_settings, write_private
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from linewatch_server.archive import Archive
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.reader import Archive
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index.database import INDEX_NAME, IndexOutdatedError
 from linewatch_server.index.opening import Opener
 from linewatch_server.index.writer import Index, Outcome

@@ -13,7 +13,7 @@ from linewatch_agent import clock, enrol
 from linewatch_agent.enrol import EnrolmentError, complete, load_identity
 from linewatch_core.enrolment import decode_token
 from linewatch_core.ids import ProbeId
-from linewatch_server import enrolment, keys
+from linewatch_server.fleet import enrolment, keys
 from tests.support.broker import LocalServer, init_server, running_server
 
 NEEDED_AFTER = {"identity.json", "signing.seed", "tls.crt", "tls.key"}

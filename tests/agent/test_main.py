@@ -20,7 +20,7 @@ from linewatch_agent.status import NotRunningError, ask
 from linewatch_agent.store.opening import LOCK_FILE
 from linewatch_agent.store.peek import peek
 from linewatch_core.records import Stream
-from linewatch_server import enrolment
+from linewatch_server.fleet import enrolment
 from tests.support.broker import init_server, utc_now
 from tests.support.netns import Netns, namespaces, wire
 from tests.support.world import AGENT

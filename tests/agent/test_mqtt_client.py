@@ -20,7 +20,7 @@ from linewatch_agent.mqtt_client import (
     tls_context,
 )
 from linewatch_core.errors import MalformedError
-from linewatch_server.pki import Authority
+from linewatch_server.fleet.pki import Authority
 from tests.support.broker import HOST, LocalServer, free_ports, running_server
 
 

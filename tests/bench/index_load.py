@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from linewatch_core.records import Anchor, AnchorSource, Body, BootStarted, LineChanged, LineKind
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.audit import audit
 from linewatch_server.exports.samples import csv_lines
 from linewatch_server.index.queries import Queries

@@ -9,8 +9,8 @@ import pytest
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import GapReason
 from linewatch_server.audit import audit
+from linewatch_server.fleet.keys import recipient_secrets
 from linewatch_server.index.queries import Queries
-from linewatch_server.keys import recipient_secrets
 from linewatch_server.settings import Layout
 from tests.support.world import ISP4, SERVER, World, boottime_ms, world
 

@@ -20,14 +20,14 @@ from linewatch_core.sync import topics
 from linewatch_core.sync.messages import Ack, Status, StreamAck, encode_status, open_ack
 from linewatch_server import collector as module
 from linewatch_server.app import _tls
-from linewatch_server.archive import ArchiveFullError
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.reader import ArchiveFullError
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.clock import ServerClock
 from linewatch_server.collector import Collector
+from linewatch_server.fleet.keys import read_ack_seed
 from linewatch_server.index.opening import Opener
 from linewatch_server.index.writer import Index
 from linewatch_server.ingest import Ingest, Message
-from linewatch_server.keys import read_ack_seed
 from tests.support.broker import HOST, LocalServer, running_server
 from tests.support.probes import ProbeWriter, boot_id, sample
 

@@ -15,8 +15,8 @@ from linewatch_core.segment.keychain import encode_certificates
 from linewatch_core.sync import topics
 from linewatch_core.sync.ingestor import ACK_DELAY_S, Decision, SayAck
 from linewatch_core.sync.messages import Status, StreamAck, encode_status
-from linewatch_server.archive import ArchiveFullError
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.reader import ArchiveFullError
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index.opening import Opener
 from linewatch_server.index.writer import Index
 from linewatch_server.ingest import Ingest, Message, NoRoomError, Refusal

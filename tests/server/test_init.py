@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from nacl.public import PrivateKey
 
-from linewatch_server import keys
+from linewatch_server.fleet import keys
 from linewatch_server.init import init
 from linewatch_server.settings import Layout, SetupError
 

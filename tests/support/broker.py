@@ -20,11 +20,11 @@ import aiomqtt
 from linewatch_agent import enrol as agent_enrol
 from linewatch_agent.mqtt_client import Endpoint, LineClient, tls_context
 from linewatch_core.sync import topics
-from linewatch_server import enrolment
-from linewatch_server.broker import BrokerProcess
-from linewatch_server.broker_files import broker_pid, load_authority
+from linewatch_server.broker.files import broker_pid, load_authority
+from linewatch_server.broker.process import BrokerProcess
+from linewatch_server.fleet import enrolment
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.init import init
-from linewatch_server.registry import Registry
 from linewatch_server.settings import Layout
 
 HOST = "127.0.0.1"

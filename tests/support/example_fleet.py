@@ -29,7 +29,7 @@ from linewatch_core.records import (
     Sample,
     TargetNote,
 )
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index.queries import Queries
 from linewatch_server.rebuild import rebuild
 from tests.support.probes import Item, ProbeWriter, boot_id, store

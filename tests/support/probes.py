@@ -16,7 +16,7 @@ from linewatch_core.segment.keychain import certify_key, encode_certificates
 from linewatch_core.segment.sealing import BlockSealer, FrameContext
 from linewatch_core.segment.segment import build_segment, parse_segment
 from linewatch_core.segment.signing import SigningKey
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.model.entries import ArchiveEntry, Enrolment, EntryKind, Keys, Location
 from tests.support.segments import block_key, derived_bytes, signing_key
 

@@ -20,7 +20,7 @@ from linewatch_core.records import Stream
 from linewatch_core.sync import topics
 from linewatch_core.sync.messages import Ack, Status, StreamAck, sign_ack
 from linewatch_core.sync.uploader import Held, Uploader, UploadLimits
-from linewatch_server.keys import read_ack_seed
+from linewatch_server.fleet.keys import read_ack_seed
 from tests.support.broker import LocalServer
 
 EPOCH = "00112233445566aa"

@@ -17,7 +17,7 @@ from linewatch_core.ids import ProbeId
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import ROLL_WINDOW_MS, LineKind
 from linewatch_core.timebase import Interval
-from linewatch_server.archive import Archive
+from linewatch_server.archive.reader import Archive
 from linewatch_server.index import reads
 from linewatch_server.index.contents import tally_of_row
 from linewatch_server.index.database import INDEX_NAME, snapshot

@@ -11,7 +11,7 @@ from linewatch_core.errors import LinewatchError
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Sample
 from linewatch_core.segment.segment import parse_segment
-from linewatch_server.archive import Archive, ArchiveDamagedError
+from linewatch_server.archive.reader import Archive, ArchiveDamagedError
 from linewatch_server.index.opening import Opener
 from linewatch_server.index.reads import RawSegment
 from linewatch_server.model.clock import MonoRange, ProbeClock

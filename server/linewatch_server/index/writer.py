@@ -18,7 +18,7 @@ from linewatch_core.records import Record, Stream
 from linewatch_core.segment.header import Header
 from linewatch_core.segment.segment import Segment, parse_segment, verify_signature
 from linewatch_core.segment.signing import KeyId
-from linewatch_server.archive import Archive, ArchiveDamagedError
+from linewatch_server.archive.reader import Archive, ArchiveDamagedError
 from linewatch_server.index import bookkeeping, contents, keys, segments
 from linewatch_server.index.database import (
     INDEX_NAME,

@@ -1,6 +1,6 @@
 """Entries of the archive as bytes: framing, and what each kind of payload holds.
 
-Pure; archive.py does the files. Layout of an entry, all integers big-endian:
+Pure; archive/ does the files. Layout of an entry, all integers big-endian:
 magic `LWA1` (4), kind (1), payload length (4), arrival in Unix ms (8), SHA-256
 (32) over the 17 bytes before it and the payload, then the payload. Invariant:
 bytes that do not parse raise MalformedError, whatever they are.

@@ -25,7 +25,7 @@ from linewatch_core.records import (
     Transition,
 )
 from linewatch_core.segment.segment import Segment
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index import queries
 from linewatch_server.index.opening import Opener
 from linewatch_server.index.queries import Queries

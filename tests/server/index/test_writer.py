@@ -10,7 +10,7 @@ import pytest
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Anchor, AnchorSource, BootStarted, Record, Stream
 from linewatch_core.segment.segment import parse_segment
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.audit import audit
 from linewatch_server.index.database import IndexOutdatedError
 from linewatch_server.index.opening import Opener

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linewatch_core.ids import ProbeId
-from linewatch_server.registry import Registry, TokenEntry
+from linewatch_server.fleet.registry import Registry, TokenEntry
 from linewatch_server.settings import SetupError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

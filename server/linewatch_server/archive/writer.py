@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from linewatch_server.archive import (
+from linewatch_server.archive.reader import (
     Archive,
     ArchiveError,
     ArchiveFullError,

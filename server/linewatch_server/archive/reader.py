@@ -1,6 +1,6 @@
 """The archive: everything that arrived, exactly as it came, in append-only packs.
 
-This half reads DIR/archive/; archive_writer.py appends. Knows no index and
+This half reads DIR/archive/; writer.py appends. Knows no index and
 opens no segment. Invariant: what was appended and synced never changes; what
 cannot be read is told with its pack and offset. Any number of readers may run
 beside the one writer. Source: docs/decisions/0006-archive-packs.md.

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from linewatch_agent import probe_key
 from linewatch_core.enrolment import EnrolReply, Token, decode_reply, decode_token
 from linewatch_core.ids import ProbeId
-from linewatch_server import enrolment
-from linewatch_server.broker_files import load_authority
-from linewatch_server.pki import Authority
-from linewatch_server.registry import Registry
+from linewatch_server.broker.files import load_authority
+from linewatch_server.fleet import enrolment
+from linewatch_server.fleet.pki import Authority
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.settings import Layout, SetupError
 from tests.support.broker import init_server
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from linewatch_agent import probe_key
 from linewatch_core.errors import LinewatchError, MalformedError
 from linewatch_core.ids import ProbeId
-from linewatch_server.pki import (
+from linewatch_server.fleet.pki import (
     CSR_BYTES_MAX,
     NOT_AFTER,
     NOT_BEFORE,

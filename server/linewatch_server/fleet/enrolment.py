@@ -25,15 +25,15 @@ from linewatch_core.enrolment import (
 )
 from linewatch_core.errors import MalformedError
 from linewatch_core.ids import PROBE_RANDOM_BYTES, ProbeId, probe_id_from_random
-from linewatch_server.broker_files import (
+from linewatch_server.broker.files import (
     load_authority,
     restart_broker,
     write_broker_files,
     write_revocations,
 )
-from linewatch_server.keys import read_ack_public_key, read_recipients
-from linewatch_server.pki import Authority, parse_request, serial_of
-from linewatch_server.registry import Probe, Registry, TokenEntry
+from linewatch_server.fleet.keys import read_ack_public_key, read_recipients
+from linewatch_server.fleet.pki import Authority, parse_request, serial_of
+from linewatch_server.fleet.registry import Probe, Registry, TokenEntry
 from linewatch_server.settings import Layout, SetupError, load_settings
 
 log = structlog.get_logger()

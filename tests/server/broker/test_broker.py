@@ -16,9 +16,7 @@ import pytest
 from linewatch_agent.mqtt_client import Endpoint, connect_problem
 from linewatch_core.ids import ProbeId
 from linewatch_core.sync import topics
-from linewatch_server import enrolment
-from linewatch_server.broker import BrokerProcess
-from linewatch_server.broker_files import (
+from linewatch_server.broker.files import (
     access_list,
     broker_pid,
     configuration_path,
@@ -27,8 +25,10 @@ from linewatch_server.broker_files import (
     restart_broker,
     write_broker_files,
 )
-from linewatch_server.pki import Authority, KeyPair
-from linewatch_server.registry import Registry
+from linewatch_server.broker.process import BrokerProcess
+from linewatch_server.fleet import enrolment
+from linewatch_server.fleet.pki import Authority, KeyPair
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.settings import Layout, SetupError, load_settings
 from tests.support.broker import (
     LocalServer,

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from linewatch_server.clock import ServerClock
+from linewatch_server.fleet.registry import Probe, Registry
 from linewatch_server.index.queries import Queries
 from linewatch_server.model.views import ProbeView
-from linewatch_server.registry import Probe, Registry
 from linewatch_server.settings import Layout, load_settings
 
 

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from linewatch_core.errors import MalformedError
 from linewatch_core.ids import ProbeId
-from linewatch_server.archive import (
+from linewatch_server.archive.reader import (
     Archive,
     ArchiveDamagedError,
     ArchiveError,
     ArchiveFullError,
     ArchiveLockedError,
 )
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.model.entries import (
     HEADER_BYTES,
     PACK_MAGIC,
@@ -256,8 +256,8 @@ def test_no_room_found_at_the_sync_takes_the_batch_back(
 SHORT_WRITE = """
 import resource, signal, sys
 from pathlib import Path
-from linewatch_server.archive import ArchiveFullError
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.reader import ArchiveFullError
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.model.entries import EntryKind
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -290,8 +290,8 @@ def test_a_file_that_may_not_grow_leaves_no_partial_entry(tmp_path: Path) -> Non
 FULL_DISK = """
 import subprocess, sys
 from pathlib import Path
-from linewatch_server.archive import Archive, ArchiveFullError
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.reader import Archive, ArchiveFullError
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.model.entries import EntryKind
 
 where = Path(sys.argv[1])
@@ -334,7 +334,7 @@ def test_a_full_disk_is_told_and_the_archive_stays_whole(tmp_path: Path) -> None
 ENDLESS = """
 import sys
 from pathlib import Path
-from linewatch_server.archive_writer import ArchiveWriter
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.model.entries import EntryKind
 
 number = 0

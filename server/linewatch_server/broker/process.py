@@ -19,12 +19,12 @@ from pathlib import Path
 
 import structlog
 
-from linewatch_server.broker_files import (
+from linewatch_server.broker.files import (
     broker_pid,
     configuration_path,
     write_broker_files,
 )
-from linewatch_server.registry import Registry
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.settings import Layout, SetupError, load_settings
 
 log = structlog.get_logger()

@@ -13,8 +13,8 @@ import signal
 from pathlib import Path
 
 from linewatch_core.errors import MalformedError
-from linewatch_server.pki import SERVER_NAME, Authority, KeyPair
-from linewatch_server.registry import Registry
+from linewatch_server.fleet.pki import SERVER_NAME, Authority, KeyPair
+from linewatch_server.fleet.registry import Registry
 from linewatch_server.settings import Layout, Settings, SetupError, write_private
 
 PACKET_BYTES_MAX = 262_144

@@ -1,0 +1,1 @@
+"""The MQTT broker: its files (access list, certificates, configuration) and its process."""

@@ -1,0 +1,1 @@
+"""Who belongs to the fleet: the registry of probes, tokens, certificates, keys."""
