@@ -48,7 +48,8 @@ from linewatch_core.records import (
     TargetNote,
 )
 from linewatch_core.segment.sealing import RecipientKey
-from linewatch_core.sync.uploader import Dropped, Held, Uploader
+from linewatch_core.sync.upload_talk import Dropped, Held
+from linewatch_core.sync.uploader import Uploader
 
 log = structlog.get_logger()
 

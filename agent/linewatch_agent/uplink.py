@@ -29,7 +29,7 @@ from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
 from linewatch_core.sync.messages import Ack, Status, StreamAck, encode_status, open_ack
-from linewatch_core.sync.uploader import (
+from linewatch_core.sync.upload_talk import (
     AckReceived,
     Command,
     Connected,
@@ -42,8 +42,8 @@ from linewatch_core.sync.uploader import (
     Send,
     Sent,
     Tick,
-    Uploader,
 )
+from linewatch_core.sync.uploader import Uploader
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
 from linewatch_core.sync.messages import Ack, Status, StreamAck, sign_ack
-from linewatch_core.sync.uploader import Held, Uploader, UploadLimits
+from linewatch_core.sync.upload_talk import Held
+from linewatch_core.sync.uploader import Uploader, UploadLimits
 from linewatch_server.fleet.keys import read_ack_seed
 from tests.support.broker import LocalServer
 

@@ -9,7 +9,7 @@ from linewatch_agent.store.opening import lock_directory, open_database
 from linewatch_agent.store.tables import held_ranges, load_stream
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
-from linewatch_core.sync.uploader import acked_set
+from linewatch_core.sync.acks import acked_set
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from linewatch_agent.store.tables import SealedRange, delete_segment, find_segme
 from linewatch_core.ids import BootId
 from linewatch_core.records import Gap, GapReason, Stream
 from linewatch_core.segment.header import parse_header
+from linewatch_core.sync.acks import acked_set
 from linewatch_core.sync.messages import StreamAck
-from linewatch_core.sync.uploader import acked_set
 
 
 @dataclass(frozen=True, slots=True)

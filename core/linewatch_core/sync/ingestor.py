@@ -16,7 +16,8 @@ from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
 from linewatch_core.segment.chain import check_follows
 from linewatch_core.segment.header import Header
-from linewatch_core.sync.messages import HOLES_MAX, Status, StreamAck
+from linewatch_core.sync.acks import stream_ack
+from linewatch_core.sync.messages import Status, StreamAck
 
 ACK_DELAY_S = 1.0
 """Acks of one probe wait this long for each other; a birth is answered at once."""
@@ -111,17 +112,6 @@ class SayAck:
     conn: int
     birth: bool
     streams: dict[Stream, StreamAck]
-
-
-def stream_ack(held: SeqSet) -> StreamAck:
-    """Return the ack of what is held: no further than its first 64 holes allow."""
-    last = held.last()
-    if last is None:
-        return StreamAck(0)
-    holes = held.missing(1, last)
-    if len(holes) <= HOLES_MAX:
-        return StreamAck(last, tuple(holes))
-    return StreamAck(holes[HOLES_MAX][0] - 1, tuple(holes[:HOLES_MAX]))
 
 
 @dataclass(slots=True)

@@ -11,7 +11,23 @@ from typing import TypeAlias, assert_never
 
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
+from linewatch_core.sync.acks import acked_set, within
 from linewatch_core.sync.messages import Ack, StreamAck
+from linewatch_core.sync.upload_talk import (
+    AckReceived,
+    Command,
+    Connected,
+    Disconnected,
+    Dropped,
+    Event,
+    Held,
+    Published,
+    Reconnect,
+    SaveAck,
+    Send,
+    Sent,
+    Tick,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,114 +44,6 @@ class UploadLimits:
     birth_ack_wait_s: float = 5.0
     ack_patience_s: float = 300.0
     backfill_turn: int = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The store has the sealed segments first..last of `stream`."""
-
-    stream: Stream
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """The store no longer has first..last whole (thinned, or gone): never to be sent."""
-
-    stream: Stream
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """Subscribed, and the birth with this number is published."""
-
-    conn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """The connection is gone, whatever the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The segment first..last that a `Send` asked for is handed to the client, `size` bytes."""
-
-    stream: Stream
-    first: int
-    last: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The broker has taken that segment (PUBACK). That is not storage."""
-
-    stream: Stream
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class AckReceived:
-    """The server said what it has."""
-
-    ack: Ack
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Event: TypeAlias = Held | Dropped | Connected | Disconnected | Sent | Published | AckReceived | Tick
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Load the segment that holds `seq` and publish it; answer with `Sent` or `Dropped`."""
-
-    stream: Stream
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class SaveAck:
-    """Remember what the server has of this stream."""
-
-    stream: Stream
-    ack: StreamAck
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnect:
-    """Drop this connection and try another way."""
-
-    reason: str
-
-
-Command: TypeAlias = Send | SaveAck | Reconnect
-
-
-def within(ack: StreamAck, last: int) -> StreamAck:
-    """Return what an ack says of the numbers up to `last`."""
-    if ack.through <= last:
-        return ack
-    holes = tuple((low, min(high, last)) for low, high in ack.holes if low <= last)
-    return StreamAck(last, holes)
-
-
-def acked_set(ack: StreamAck) -> SeqSet:
-    """Return the sequence numbers that an ack says are durable."""
-    acked = SeqSet()
-    if ack.through >= 1:
-        acked.add(1, ack.through)
-    for first, last in ack.holes:
-        acked.discard(first, last)
-    return acked
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
 from linewatch_core.segment.header import Header, header_sha256
 from linewatch_core.segment.segment import parse_segment
+from linewatch_core.sync.acks import acked_set, stream_ack
 from linewatch_core.sync.ingestor import (
     ACK_DELAY_S,
     AckBook,
@@ -19,10 +20,8 @@ from linewatch_core.sync.ingestor import (
     SayAck,
     Tick,
     judge,
-    stream_ack,
 )
 from linewatch_core.sync.messages import HOLES_MAX, Status, StreamAck
-from linewatch_core.sync.uploader import acked_set
 from tests.support.records import realistic_samples
 from tests.support.segments import ChainBuilder
 

@@ -15,10 +15,10 @@ import pytest
 
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
-from linewatch_core.sync import ingestor, uploader
+from linewatch_core.sync import acks, ingestor, upload_talk
 from linewatch_core.sync.ingestor import AckBook, Born, Durable, SayAck
 from linewatch_core.sync.messages import Ack, Status, StreamAck
-from linewatch_core.sync.uploader import (
+from linewatch_core.sync.upload_talk import (
     AckReceived,
     Command,
     Connected,
@@ -31,9 +31,8 @@ from linewatch_core.sync.uploader import (
     SaveAck,
     Send,
     Sent,
-    Uploader,
-    UploadLimits,
 )
+from linewatch_core.sync.uploader import Uploader, UploadLimits
 
 EPOCH = "00112233445566aa"
 LIMITS = UploadLimits()
@@ -245,7 +244,7 @@ class World:
                 self.unacked.clear()
             for key in list(self.unacked):
                 part = said.streams.get(key[0])
-                if part is not None and uploader.acked_set(part).covers(key[1], key[2]):
+                if part is not None and acks.acked_set(part).covers(key[1], key[2]):
                     self.unacked.pop(key)
                     self.in_mqtt.pop(key, None)
         self.tell(AckReceived(ack))
@@ -264,7 +263,7 @@ class World:
         self.say(self.server.handle(ingestor.Tick(), self.now))
         wakeup = self.machine.wakeup_at()
         if wakeup is not None and wakeup <= self.now:
-            self.tell(uploader.Tick())
+            self.tell(upload_talk.Tick())
         if not self.up and self.rng.random() < 0.1:
             self.connect()
 

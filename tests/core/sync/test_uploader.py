@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import pytest
 
 from linewatch_core.records import Stream
+from linewatch_core.sync.acks import acked_set, within
 from linewatch_core.sync.messages import Ack, StreamAck
-from linewatch_core.sync.uploader import (
+from linewatch_core.sync.upload_talk import (
     AckReceived,
     Command,
     Connected,
@@ -20,11 +21,8 @@ from linewatch_core.sync.uploader import (
     Send,
     Sent,
     Tick,
-    Uploader,
-    UploadLimits,
-    acked_set,
-    within,
 )
+from linewatch_core.sync.uploader import Uploader, UploadLimits
 
 EPOCH = "00112233445566aa"
 EV, ROLL, RAW = Stream.EV, Stream.ROLL, Stream.RAW
