@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint lock clean
+.PHONY: help demo lab test test-all lint lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,10 @@ help: ## say what can be made
 demo: ## run a probe, a broker and a server here, and watch an outage (ARGS="--outage 60")
 	@tools/bootstrap demo
 	@$(PYTHON) -m demo $(ARGS)
+
+lab: ## play a scenario of the country in namespaces (SCENARIO=kazakhstan-2022; needs root)
+	@tools/bootstrap test
+	@$(PYTHON) -m tests.lab $(or $(SCENARIO),--list)
 
 test: ## all static checks, then the tests but the slow ones, with coverage
 	@tools/bootstrap test

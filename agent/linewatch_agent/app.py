@@ -283,8 +283,10 @@ class Agent:
             await self._write_ledgers()
 
     async def _write_ledgers(self) -> None:
+        # Taken here: the meter is the event loop's, not the store's thread's.
+        kept = self.meter.export()
         try:
-            await self.writer.run(lambda: self.store.remember(LEDGERS, self.meter.export()))
+            await self.writer.run(lambda: self.store.remember(LEDGERS, kept))
         except StoreFullError as error:
             log.warning("ledgers_not_kept", reason=str(error))
 

@@ -152,6 +152,8 @@ class Sampler:
         )
         # A round in which no target is due must take its time too.
         await _sleep_until(round_ms)
+        if clock.mono_ms() - round_ms >= period_ms:
+            return round_ms
         for slot in slots:
             await _sleep_until(slot.slot_ms)
             if clock.mono_ms() - slot.slot_ms >= period_ms:

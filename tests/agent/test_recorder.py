@@ -18,7 +18,7 @@ from linewatch_agent.store.room import Thinned
 from linewatch_agent.store.store import Store, StoreLimits
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
-from linewatch_core.records import Body, Gap, GapReason, Record, Roll, Sample, Stream
+from linewatch_core.records import Body, Gap, GapReason, Record, Roll, Sample, Stream, Transition
 from tests.support.probe import Probe, boot_started, bulky, close_all, records_of, sample, samples
 from tests.support.segments import BOOT
 
@@ -76,6 +76,7 @@ class Rig:
     writer: WriterThread
     sealed: list[SealedRange]
     dropped: list[SealedRange]
+    committed: list[tuple[list[Record], int]]
     running: asyncio.Task[None] | None = None
 
     def stored(self) -> dict[Stream, int]:
@@ -106,6 +107,7 @@ async def rig(
     measured_ms: Callable[[], int] = lambda: NOW_MS,
     live: bool = False,
     limits: StoreLimits | None = None,
+    on_committed: Callable[[Recorder, Sequence[Record]], None] = lambda _, __: None,
     run: bool = True,
 ) -> AsyncIterator[Rig]:
     """Yield a running recorder; its store is closed at the end."""
@@ -113,6 +115,12 @@ async def rig(
     disk, writer = Disk(probe.store), WriterThread()
     sealed: list[SealedRange] = []
     dropped: list[SealedRange] = []
+    committed: list[tuple[list[Record], int]] = []
+
+    def tell(records: Sequence[Record], safe_ms: int) -> None:
+        committed.append((list(records), safe_ms))
+        on_committed(recorder, records)
+
     recorder = Recorder(
         disk,  # type: ignore[arg-type]
         writer,
@@ -120,11 +128,11 @@ async def rig(
         commit_s=commit_s,
         commit_records=commit_records,
         measured_ms=measured_ms,
-        listeners=Listeners(sealed.append, dropped.append, lambda: live),
+        listeners=Listeners(sealed.append, dropped.append, lambda: live, tell),
         waiting_max=waiting_max,
         retry_s=retry_s,
     )
-    made = Rig(probe, disk, recorder, writer, sealed, dropped)
+    made = Rig(probe, disk, recorder, writer, sealed, dropped, committed)
     if run:
         made.running = asyncio.create_task(recorder.run())
     try:
@@ -384,3 +392,87 @@ async def test_a_long_sample_changes_nothing_for_its_neighbours(tmp_path: Path) 
             r.recorder.sample(one)
         await until(lambda: r.stored()[Stream.RAW] == 3)
         assert r.all_records(Stream.RAW) == [sample(1), big, sample(2)]
+
+
+def bodies_told(r: Rig) -> list[list[Body]]:
+    """Return the bodies of each group that was told as committed."""
+    return [[record.body for record in records] for records, _ in r.committed]
+
+
+async def test_records_are_told_once_they_are_on_the_disk_and_not_before(tmp_path: Path) -> None:
+    """With the numbers that the store gave them."""
+    async with rig(tmp_path) as r:
+        r.disk.go_on.clear()
+        r.recorder.sample(sample(1))
+        r.recorder.event(boot_started())
+        await until(r.disk.began.is_set)
+        assert r.committed == []
+        r.disk.go_on.set()
+        await until(lambda: r.committed)
+        assert bodies_told(r) == [[sample(1), boot_started()]]
+        assert [record.seq for record in r.committed[0][0]] == [1, 1]
+
+
+async def test_what_is_told_as_safe_never_passes_what_still_waits(tmp_path: Path) -> None:
+    """A round may lie in two groups: after the first, the second's samples are yet to come."""
+    async with rig(tmp_path, commit_records=2, run=False) as r:
+        for one in samples(1, 5):
+            r.recorder.sample(one)
+        r.running = asyncio.create_task(r.recorder.run())
+        await until(lambda: len(r.committed) == 3)
+        assert [safe_ms for _, safe_ms in r.committed] == [1_003, 1_005, NOW_MS]
+
+
+async def test_a_check_that_still_runs_is_not_safe(tmp_path: Path) -> None:
+    """What began and has not ended bounds what is told."""
+    async with rig(tmp_path, measured_ms=lambda: 1_001) as r:
+        r.recorder.sample(sample(5))
+        r.recorder.event(boot_started())
+        await until(lambda: r.committed)
+        assert [safe_ms for _, safe_ms in r.committed] == [1_001]
+
+
+async def test_a_disk_that_refuses_tells_nothing_until_it_takes_it(tmp_path: Path) -> None:
+    """Then each record once, in order, however often it was tried."""
+    async with rig(tmp_path) as r:
+        r.disk.full = True
+        r.recorder.event(boot_started())
+        await until(lambda: r.disk.attempts >= 2)
+        assert r.committed == []
+        r.recorder.sample(sample(1))
+        r.disk.full = False
+        await until(lambda: r.committed)
+        await until(lambda: _has(r, 1))
+        await r.end()
+        told = [body for group in bodies_told(r) for body in group]
+        assert told == [boot_started(), sample(1)]
+
+
+async def test_what_a_listener_records_upon_a_commit_is_committed_next(tmp_path: Path) -> None:
+    """A transition follows the samples that decided it, at once and once, and is told as well."""
+    verdict = Transition(1_001, "fixed-1", None, "ok", "dark", 1, 2, "dark", 1, (1,))
+
+    def judge(recorder: Recorder, records: Sequence[Record]) -> None:
+        if any(isinstance(record.body, Sample) for record in records):
+            recorder.event(verdict)
+
+    async with rig(tmp_path, commit_records=1, on_committed=judge) as r:
+        r.recorder.sample(sample(1))
+        await until(lambda: len(r.committed) == 2)
+        assert bodies_told(r) == [[sample(1)], [verdict]]
+        assert r.all_records(Stream.EV) == [verdict]
+
+
+async def test_the_end_tells_what_the_last_commit_took(tmp_path: Path) -> None:
+    """What is judged upon the flush is on the disk when it ends."""
+    verdict = Transition(1_001, "fixed-1", None, "ok", "dark", 1, 2, "dark", 1, (1,))
+
+    def judge(recorder: Recorder, records: Sequence[Record]) -> None:
+        if any(isinstance(record.body, Sample) for record in records):
+            recorder.event(verdict)
+
+    async with rig(tmp_path, on_committed=judge) as r:
+        r.recorder.sample(sample(1))
+        await r.end()
+        await r.recorder.flush()
+        assert r.all_records(Stream.EV) == [verdict]

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
 from linewatch_agent import clock, sampler
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.plan.line import Line, Problem
+from linewatch_agent.plan.pace import Pace
+from linewatch_agent.plan.schedule import Slot
 from linewatch_agent.plan.settings import ScheduleConfig
 from linewatch_agent.sampler import Sampler
 from linewatch_core.records import Check, LineKind, Role, Sample
@@ -37,6 +40,10 @@ class World:
     closed: list[Line] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     missed: list[tuple[int, int]] = field(default_factory=list)
+    timeouts_s: list[float] = field(default_factory=list)
+    spent: list[tuple[str, str, Check, int]] = field(default_factory=list)
+    paces: list[Pace] = field(default_factory=list)
+    paced_ms: list[int] = field(default_factory=list)
     rounds_left: int = 2
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,6 +55,11 @@ class World:
             self.done.set()
             await asyncio.Event().wait()
         self.now_ms = max(self.now_ms, mono_ms, self.woken.pop(mono_ms, 0))
+
+    def pace(self) -> Pace:
+        """Return the next pace of the test, the last one for ever; note when it was asked for."""
+        self.paced_ms.append(self.now_ms)
+        return self.paces.pop(0) if len(self.paces) > 1 else self.paces[0]
 
     def slots(self) -> dict[int, set[str]]:
         """Return which lines were measured at each slot."""
@@ -70,6 +82,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         async def run(
             self, check: Check, target: Target, family: int, *, timeout_s: float
         ) -> Outcome:
+            world.timeouts_s.append(timeout_s)
             does = world.behave(self.line, check, target, family)
             if isinstance(does, Outcome):
                 return does
@@ -85,15 +98,26 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def sampler_of(world: World, **changes: float) -> Sampler:
+def sampler_of(
+    world: World,
+    *,
+    targets: Sequence[Target] = TARGETS,
+    allows: Callable[[str, Slot], bool] = lambda _, __: True,
+    **changes: float,
+) -> Sampler:
     """Return a sampler whose rounds of ten seconds have three slots, at 0, 3 and 6 s."""
     values = {"period_s": PERIOD_MS / 1000, "jitter_s": 0.0, "timeout_s": 1.0, "spread": 0.9}
     return Sampler(
         schedule=ScheduleConfig(**{**values, **changes}),
-        targets=TARGETS,
+        targets=targets,
         on_sample=world.samples.append,
         on_missed=lambda from_ms, to_ms: world.missed.append((from_ms, to_ms)),
         is_busy=lambda line: line == B.id,
+        pace=world.pace if world.paces else None,
+        allows=allows,
+        on_spent=lambda line, slot, count: world.spent.append(
+            (line, slot.target.id, slot.check, count)
+        ),
     )
 
 
@@ -250,6 +274,100 @@ async def test_an_empty_set_of_targets_or_lines_is_no_busy_loop(world: World) ->
     async with running(made, world):
         assert made.state.rounds == 2
         assert world.samples == []
+
+
+USUAL = Pace(PERIOD_MS / 1000, 0.0, 1.0)
+TIGHT = Pace(5.0, 0.0, 0.5, whole=True)
+
+
+def every(rounds: int) -> list[Target]:
+    """Return the targets, due in every n-th round only."""
+    return [msgspec.structs.replace(target, every=rounds) for target in TARGETS]
+
+
+async def test_another_period_is_another_grid(world: World) -> None:
+    """From ten seconds to five and back: no round twice, none missed, none waited for too long."""
+    world.paces = [USUAL, TIGHT, TIGHT, USUAL]
+    world.rounds_left = 4
+    made = sampler_of(world)
+    async with running(made, world, B):
+        begun = list(dict.fromkeys(s.round_ms for s in world.samples))
+        assert begun == [30_000, 40_000, 45_000, 50_000, 60_000]
+        of_third = [s.slot_ms for s in world.samples if s.round_ms == 45_000]
+        assert of_third == [45_000, 46_500, 48_000], "a tight round's slots lie within it"
+        assert world.timeouts_s == [1.0] * 3 + [0.5] * 6 + [1.0] * 6
+        assert (made.state.missed, world.missed) == (0, [])
+
+
+@pytest.mark.parametrize(("paces", "measured"), [([USUAL], [40_000]), ([TIGHT], [30_000])])
+async def test_a_tight_round_leaves_nothing_out(
+    world: World, paces: list[Pace], measured: list[int]
+) -> None:
+    """Targets of every fourth round are due in the fourth; on suspicion in each."""
+    world.paces = [*paces, USUAL]
+    async with running(sampler_of(world, targets=every(4)), world, B):
+        assert {s.round_ms for s in world.samples} >= set(measured)
+        at_30 = [s.target for s in world.samples if s.round_ms == 30_000]
+        assert at_30 == (["site", "site", "far"] if 30_000 in measured else [])
+
+
+async def test_a_round_with_nothing_due_takes_its_time(world: World) -> None:
+    """The budget and the pace are asked anew once it began, not at once for all that follow."""
+    world.paces = [USUAL]
+    made = sampler_of(world, targets=every(4))
+    async with running(made, world, B):
+        assert world.paced_ms == [25_000, 30_000, 46_000]
+        assert {s.round_ms for s in world.samples} == {40_000}
+        assert (made.state.rounds, world.missed) == (1, [])
+
+
+async def test_without_any_target_time_goes_by_too(world: World) -> None:
+    """One question a round, and no check."""
+    world.paces = [USUAL]
+    async with running(sampler_of(world, targets=[]), world, B):
+        assert world.paced_ms == [25_000, 30_000, 40_000]
+        assert world.samples == []
+
+
+async def test_a_sleep_in_a_round_with_nothing_due_is_told(world: World) -> None:
+    """Also if the pace changed meanwhile, and with it the numbers of the rounds."""
+    world.paces = [USUAL, TIGHT]
+    world.woken = {30_000: 75_000}
+    world.rounds_left = 6
+    made = sampler_of(world, targets=every(100))
+    async with running(made, world, B):
+        assert world.missed == [(30_000, 80_000)]
+        assert {s.round_ms for s in world.samples} == {80_000, 85_000}
+
+
+async def test_a_line_that_may_not_take_a_slot_does_not(world: World) -> None:
+    """It saves its data; the other line is measured at that slot all the same."""
+    asked: list[tuple[str, str, int]] = []
+
+    def allows(line: str, slot: Slot) -> bool:
+        asked.append((line, slot.target.id, slot.turn))
+        return line == A.id or slot.target.id != "far"
+
+    async with running(sampler_of(world, allows=allows), world, A, B):
+        assert [s.target for s in world.samples if s.line == B.id] == ["site"] * 4
+        assert [s.target for s in world.samples if s.line == A.id].count("far") == 4
+        assert asked.count((B.id, "far", 3)) == 1, "once a slot, for all its families"
+        assert {turn for _, _, turn in asked} == {3, 4}
+
+
+async def test_what_a_check_cost_is_told_both_ways(world: World) -> None:
+    """Bytes out and in, of answers and of failures, to the line that spent them."""
+    failed = Outcome("generic_timeout_error", bytes_out=60)
+    world.behave = lambda _line, _check, target, _: failed if target.id == "far" else ANSWERED
+    made = sampler_of(world)
+    async with running(made, world, B):
+        assert world.spent[:3] == [
+            (B.id, "site", Check.ICMP, 100),
+            (B.id, "site", Check.TCP, 100),
+            (B.id, "far", Check.TCP, 60),
+        ]
+        told = sum(count for _, _, _, count in world.spent)
+        assert told == sum(made.line_bytes()[B.id])
 
 
 async def test_a_machine_wakes_by_the_boot_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,14 +127,19 @@ class Pinger:
         sock = line_socket(
             self._device, AF[self._family], socket.SOCK_DGRAM, _PROTOCOL[self._family]
         )
-        sock.setsockopt(*RECVERR[self._family], 1)
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
         loop = asyncio.get_running_loop()
+        try:
+            sock.setsockopt(*RECVERR[self._family], 1)
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
+            loop.add_reader(sock, self._on_readable)
+        except BaseException:
+            # A socket that nobody reads must not stay: no echo would ever be heard again.
+            sock.close()
+            raise
         if self._sock is not None:
             loop.remove_reader(self._sock)
             self._sock.close()
         self._sock, self._index = sock, index
-        loop.add_reader(sock, self._on_readable)
         return sock
 
     def _send(self, packet: bytes, destination: tuple[object, ...], waiting: _Waiting) -> None:
