@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test test-all lint lock clean
+.PHONY: help demo lab sim test test-all lint lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,10 @@ demo: ## run a probe, a broker and a server here, and watch an outage (ARGS="--o
 lab: ## play a scenario of the country in namespaces (SCENARIO=kazakhstan-2022; needs root)
 	@tools/bootstrap test
 	@$(PYTHON) -m tests.lab $(or $(SCENARIO),--list)
+
+sim: ## a scenario at full length on simulated time, in minutes (SCENARIO=kazakhstan-2022)
+	@tools/bootstrap test
+	@$(PYTHON) -m tests.sim $(or $(SCENARIO),kazakhstan-2022) $(ARGS)
 
 test: ## all static checks, then the tests but the slow ones, with coverage
 	@tools/bootstrap test
