@@ -59,9 +59,10 @@ ENROL_RETRY_S = 30.0
 KEY_LOOK_S = 3600.0
 """How often a running agent looks whether its signing key is a day old."""
 
-
 LEDGERS = "ledgers"
+"""The name under which the store keeps what each line has spent."""
 LEDGERS_S = 600.0
+"""A power cut forgets at most this much of it."""
 
 
 class Agent:
