@@ -243,6 +243,7 @@ def _account(console: Console, demo: Demo) -> int:
     )
     measured = sum(kept["store"]["committed"].values())
     missing = measured - audit["stored"]
+    console.print()
     console.print(f"records measured                      {measured}")
     console.print(f"stored at the server exactly once     {audit['stored'] - audit['duplicates']}")
     console.print(f"stored more than once                 {audit['duplicates']}")
