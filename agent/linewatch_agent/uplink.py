@@ -246,7 +246,9 @@ class Uplink:
         began_s = self._now_s()
         self.state.last_ack_s = None
         try:
-            await self._session(way)
+            # In a task of its own: a TaskGroup that fails leaves its task marked as being
+            # cancelled before Python 3.11.4, and asyncio.timeout then cancels for good.
+            await asyncio.create_task(self._session(way), name="uplink-session")
         except* (_SessionOver, NotNowError) as group:
             self.state.problem = str(first_error(group))
         except* (aiomqtt.MqttError, OSError, TimeoutError) as group:

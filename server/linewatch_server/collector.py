@@ -70,7 +70,9 @@ class Collector:
         try:
             while True:
                 try:
-                    await self._session()
+                    # In a task of its own: a TaskGroup that fails leaves its task marked as
+                    # being cancelled before Python 3.11.4, which breaks asyncio.timeout.
+                    await asyncio.create_task(self._session(), name="collector-session")
                 except* (aiomqtt.MqttError, ConnectionError, TimeoutError) as group:
                     log.warning("broker_lost", reason=str(first_error(group)))
                 finally:

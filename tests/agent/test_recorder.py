@@ -85,7 +85,9 @@ class Rig:
 
     def all_records(self, stream: Stream) -> list[Body]:
         """Seal everything and return the bodies of a stream, as a stranger reads them."""
-        self.probe.store.stop(now_ms=clock.mono_ms())
+        # On the store's own thread: the recorder may have work in hand there.
+        stop = partial(self.probe.store.stop, now_ms=clock.mono_ms())
+        self.writer._executor.submit(stop).result()
         return [r.body for r in records_of(self.probe.store, self.probe.keys, stream)]
 
     async def end(self) -> None:
