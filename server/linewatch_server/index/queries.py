@@ -26,7 +26,7 @@ from linewatch_server.index.opening import Opener
 from linewatch_server.index.reads import RawSegment
 from linewatch_server.index.samples import SampleReader
 from linewatch_server.model.clock import MonoRange, ProbeClock
-from linewatch_server.model.rollup import Tally, fuller, merge, rtt_stats
+from linewatch_server.model.rollup import Tally, fuller
 from linewatch_server.model.strips import (
     Counted,
     PlacedGap,
@@ -35,6 +35,7 @@ from linewatch_server.model.strips import (
     cell_bounds,
     is_uncertain,
 )
+from linewatch_server.model.target_views import target_views
 from linewatch_server.model.views import (
     EventsView,
     LineView,
@@ -128,22 +129,7 @@ class Queries:
                         continue
                     parts[key[0], key[1]].append(found)
                     uncertain[key[0], key[1]] += is_uncertain(at, ROLL_WINDOW_MS)
-        views = []
-        for (target, check), tallies in sorted(parts.items()):
-            whole = merge(tallies)
-            views.append(
-                TargetView(
-                    target=target,
-                    role=roles.get(target),
-                    check=check,
-                    sent=whole.sent,
-                    answered=whole.answered,
-                    failures=tuple(sorted(whole.failures, key=lambda f: (-f[1], f[0]))),
-                    rtt=rtt_stats([whole]),
-                    uncertain=uncertain[target, check] > 0,
-                )
-            )
-        return tuple(views)
+        return target_views(parts, roles, {at for at, count in uncertain.items() if count})
 
     def events(self, from_ms: int, to_ms: int, *, probe: ProbeId | None = None) -> EventsView:
         """Return the transitions, gaps and line changes that can lie in [from_ms, to_ms] of UTC.

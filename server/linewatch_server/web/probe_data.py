@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import ROLL_WINDOW_MS, Role
-from linewatch_server.model.rollup import Tally, merge, rtt_stats, tally_samples
+from linewatch_server.model.rollup import Tally, tally_samples
 from linewatch_server.model.strips import is_uncertain
+from linewatch_server.model.target_views import target_views
 from linewatch_server.model.views import LineView, ProbeView, SampleRow, TargetView
 from linewatch_server.web.questions import Questions
 from linewatch_server.web.ranges import HOUR_MS, MINUTE_MS, TimeRange
@@ -83,19 +84,4 @@ def _count(rows: list[SampleRow], roles: dict[str, Role | None]) -> tuple[Target
     for series, tally in tally_samples(row.sample for row in rows).items():
         parts[series.target, series.check].append(tally)
     unsure = {(r.sample.target, r.sample.check) for r in rows if is_uncertain(r.at, MINUTE_MS)}
-    views = []
-    for (target, check), tallies in sorted(parts.items()):
-        whole = merge(tallies)
-        views.append(
-            TargetView(
-                target=target,
-                role=roles.get(target),
-                check=check,
-                sent=whole.sent,
-                answered=whole.answered,
-                failures=tuple(sorted(whole.failures, key=lambda f: (-f[1], f[0]))),
-                rtt=rtt_stats([whole]),
-                uncertain=(target, check) in unsure,
-            )
-        )
-    return tuple(views)
+    return target_views(parts, roles, unsure)
