@@ -137,6 +137,17 @@ def backoff_ceiling_s(failures: int, *, max_s: float) -> float:
     return min(max_s, BACKOFF_BASE_S * 2.0 ** min(failures, 16))
 
 
+def _end_if_cancelled() -> None:
+    """Raise CancelledError if the running task was cancelled.
+
+    Our cancellation is passed to the session's task; one that is just failing ends
+    with its own error instead, and we would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Uplink:
     """Keeps one session with the server as long as there is a way to it."""
 
@@ -258,6 +269,7 @@ class Uplink:
             self._birth_s = None
             self.state.connected = False
             self.feed(Disconnected())
+        _end_if_cancelled()
         self._log_end(way.line)
         return self.state.last_ack_s is not None and self._now_s() - began_s >= STEADY_S
 

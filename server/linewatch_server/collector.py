@@ -38,6 +38,17 @@ Answer = Callable[[bytes, str], bytes]
 """Takes an enrolment request and the topic that it came on, returns the reply."""
 
 
+def _end_if_cancelled() -> None:
+    """Raise CancelledError if the running task was cancelled.
+
+    Our cancellation is passed to the session's task; one that is just failing ends
+    with its own error instead, and we would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Collector:
     """Feeds the ingest from the broker for as long as it runs."""
 
@@ -77,6 +88,7 @@ class Collector:
                     log.warning("broker_lost", reason=str(first_error(group)))
                 finally:
                     self.connected.clear()
+                _end_if_cancelled()
                 await asyncio.sleep(RETRY_S)
         finally:
             # The batch in hand ends before anybody closes the archive under it.

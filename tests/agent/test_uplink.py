@@ -313,6 +313,26 @@ async def test_what_nobody_expected_ends_the_agent(
         assert caught.value.subgroup(type(error)) is not None
 
 
+async def test_a_stop_while_a_session_fails_is_a_stop(server: LocalServer, tmp_path: Path) -> None:
+    """The session's own failure hides that it was cancelled: the uplink ends all the same."""
+    async with scene(server, tmp_path, [way(server.mqtts)]) as here:
+        waiting = asyncio.Event()
+
+        async def next_conn() -> int:
+            waiting.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                raise NotNowError("no space left")
+
+        here.backend.next_conn = next_conn  # type: ignore[method-assign]
+        here.start()
+        assert here.task is not None
+        await waiting.wait()
+        here.task.cancel()
+        await here.until(lambda: here.task is None or here.task.cancelled())
+
+
 async def test_no_way_at_all_is_waited_out(server: LocalServer, tmp_path: Path) -> None:
     """With no usable line there is nothing to try, and no busy loop."""
     async with scene(server, tmp_path, []) as here:

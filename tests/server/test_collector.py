@@ -322,6 +322,28 @@ async def test_a_lost_broker_never_makes_two_batches_at_once(
         go_on.set()
 
 
+async def test_a_stop_while_a_session_fails_is_a_stop(
+    server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session's own failure hides that it was cancelled: the collector ends all the same."""
+    waiting = asyncio.Event()
+
+    async def session(_: Collector) -> None:
+        waiting.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            raise aiomqtt.MqttError("lost just then")
+
+    monkeypatch.setattr(Collector, "_session", session)
+    async with scene(server, tmp_path) as here:
+        here.start()
+        assert here.task is not None
+        await waiting.wait()
+        here.task.cancel()
+        await here.until(lambda: here.task is None or here.task.cancelled())
+
+
 async def test_a_bug_ends_the_collector(
     server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
