@@ -16,9 +16,9 @@ demo: ## run a probe, a broker and a server here, and watch an outage (ARGS="--o
 	@tools/bootstrap demo
 	@$(PYTHON) -m demo $(ARGS)
 
-lab: ## play a scenario of the country in namespaces (SCENARIO=kazakhstan-2022; needs root)
+lab: ## play a scenario with real programs in namespaces (SCENARIO=kazakhstan-2022; needs root)
 	@tools/bootstrap test
-	@$(PYTHON) -m tests.lab $(or $(SCENARIO),--list)
+	@$(PYTHON) -m tests.lab $(or $(SCENARIO),--list) $(ARGS)
 
 sim: ## a scenario at full length on simulated time, in minutes (SCENARIO=kazakhstan-2022)
 	@tools/bootstrap test

@@ -98,15 +98,17 @@ def _set_up_logs(*, verbose: bool) -> None:
 
 def _lines(options: argparse.Namespace) -> int:
     from linewatch_agent.lines import explain, explain_json, find_lines, machine_problems
+    from linewatch_agent.modems.once import ask_modems
     from linewatch_agent.plan_file import read_plan
     from linewatch_agent.watcher import load_line_ids
 
-    lines = find_lines(read_plan(options.config).config, load_line_ids(options.state))
-    problems = machine_problems(lines)
+    found = find_lines(read_plan(options.config).config, load_line_ids(options.state))
+    lines, modems, trouble = asyncio.run(ask_modems(found))
+    problems = [*machine_problems(lines), *trouble]
     if options.json:
-        print(explain_json(lines, problems).decode())
+        print(explain_json(lines, problems, modems).decode())
     else:
-        print(explain(lines, problems))
+        print(explain(lines, problems, modems))
     return 0 if any(line.usable for line in lines) else 1
 
 

@@ -20,10 +20,15 @@ from linewatch_agent import clock, enrol
 from linewatch_agent.backend import AgentBackend
 from linewatch_agent.judge import Judge
 from linewatch_agent.meter import Meter
+from linewatch_agent.modems.watch import ModemWatch
 from linewatch_agent.mqtt_client import parse_endpoint, tls_context
 from linewatch_agent.plan.calendar import watch_at
+from linewatch_agent.plan.check_cost import TRACE_BYTES
 from linewatch_agent.plan.pace import Pace, pace_of
 from linewatch_agent.plan.schedule import Slot
+from linewatch_agent.plan.tracing import TRACED_ROLES, Tracing
+from linewatch_agent.plan.truth import TruthBook
+from linewatch_agent.plan.verdict_settings import given_truth, verdict_settings
 from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.sampler import Sampler
@@ -40,12 +45,17 @@ from linewatch_agent.watcher import LineWatcher
 from linewatch_core.ids import EPOCH_RANDOM_BYTES, Epoch
 from linewatch_core.records import (
     BootStarted,
+    BudgetChanged,
+    CachedTruth,
+    Check,
     ConfigApplied,
     Gap,
     GapReason,
     Record,
     Sample,
     TargetNote,
+    Transition,
+    TruthApplied,
 )
 from linewatch_core.segment.sealing import RecipientKey
 from linewatch_core.sync.upload_talk import Dropped, Held
@@ -63,6 +73,8 @@ LEDGERS = "ledgers"
 """The name under which the store keeps what each line has spent."""
 LEDGERS_S = 600.0
 """A power cut forgets at most this much of it."""
+TRUTH = "truth"
+"""The name under which the store keeps the networks of targets."""
 
 
 class Agent:
@@ -112,8 +124,17 @@ class Agent:
                 self._on_sealed, self._on_dropped, self._is_live, self._on_committed
             ),
         )
-        self.judge = Judge(self.boot, self.recorder.event)
-        self.meter = Meter(plan.config, plan.targets, self.store.recall(LEDGERS))
+        self.truth = TruthBook(
+            plan.targets,
+            given=given_truth(plan.config.truth),
+            kept=self.store.recall(TRUTH),
+            now_ms=now_ms,
+        )
+        self.judge = Judge(self.boot, self._on_transition, book=self.truth)
+        self.tracing = Tracing(plan.targets)
+        self.meter = Meter(
+            plan.config, plan.targets, self.store.recall(LEDGERS), on_step=self._on_step
+        )
         self.timekeeper = Timekeeper(self.recorder.event)
         self.sampler = Sampler(
             schedule=plan.config.schedule,
@@ -124,12 +145,19 @@ class Agent:
             pace=self._begin_round,
             allows=self.meter.allows,
             on_spent=self._on_spent,
+            on_round=self._on_round,
+        )
+        self.modems = ModemWatch(
+            on_sample=self.recorder.sample,
+            is_busy=self._is_busy,
+            timeout_s=plan.config.schedule.timeout_s,
         )
         self.watcher = LineWatcher(
             plan.config,
             state_dir,
             on_lines=self.sampler.set_lines,
             on_change=self.recorder.event,
+            operator_of=self.modems.operator,
         )
         self.backend = AgentBackend(
             store=self.store,
@@ -160,6 +188,7 @@ class Agent:
             keepalive_s=plan.config.uplink.keepalive_s,
             backoff_max_s=plan.config.uplink.retry_max_s,
         )
+        self._truth_kept: bytes | None = None
         self._answered_ms: dict[tuple[str, str], int] = {}
         self._outside = {target.id for target in plan.targets if not target.host.startswith("@")}
 
@@ -176,9 +205,10 @@ class Agent:
             measuring = [
                 tasks.create_task(self.watcher.run(), name="watcher"),
                 tasks.create_task(self.sampler.run(), name="sampler"),
+                tasks.create_task(self.modems.run(), name="modems"),
                 tasks.create_task(self.timekeeper.run(), name="timekeeper"),
                 tasks.create_task(self._rotate_keys(), name="keys"),
-                tasks.create_task(self._keep_ledgers(), name="ledgers"),
+                tasks.create_task(self._keep(), name="ledgers"),
             ]
             recording = tasks.create_task(self.recorder.run(), name="recorder")
             serving = [tasks.create_task(status.run(), name="status")]
@@ -188,7 +218,7 @@ class Agent:
             await stop.wait()
             log.info("agent_stopping")
             # Checks that the stop cuts short have no sample: the gap begins before them.
-            measured_ms = self.sampler.safe_ms()
+            measured_ms = self._measured_ms()
             await _end(measuring)
             await _end([recording])
             await self._keep_everything(measured_ms)
@@ -213,7 +243,13 @@ class Agent:
             self.recorder.event(gap)
         notes = tuple(TargetNote(t.id, t.role, t.checks) for t in self.plan.targets)
         period_ms = int(self.plan.config.schedule.period_s * 1000)
-        self.recorder.event(ConfigApplied(now_ms, self.plan.sha256, period_ms, notes))
+        settings = verdict_settings(self.plan.config.verdict)
+        self.recorder.event(ConfigApplied(now_ms, self.plan.sha256, period_ms, notes, settings))
+        self._tell_truth(self.truth.first(now_ms))
+
+    def _tell_truth(self, truth: CachedTruth | None) -> None:
+        if truth is not None:
+            self.recorder.event(TruthApplied(clock.mono_ms(), truth))
 
     async def _uplink(self) -> None:
         """Get the certificate if there is none yet, then keep the session."""
@@ -244,7 +280,7 @@ class Agent:
 
     async def _keep_everything(self, measured_ms: int) -> None:
         await self.recorder.flush()
-        await self._write_ledgers()
+        await self._write_kept()
         safe_ms = min(measured_ms, self.recorder.safe_ms())
         sealed = await self.writer.run(
             lambda: self.store.stop(now_ms=clock.mono_ms(), safe_ms=safe_ms)
@@ -262,14 +298,29 @@ class Agent:
             silent_ms = sample.mono_ms - self._answered_ms.get(at, 0)
             self._answered_ms[at] = sample.mono_ms
             if silent_ms > 2000 * self.plan.config.schedule.period_s:
-                self.uplink.poke()
+                self.uplink.poke(sample.line)
 
     def _begin_round(self) -> Pace:
         """Bring the data budget up to date, and say how fast to measure now."""
         now_ms, utc = clock.mono_ms(), self.timekeeper.utc()
         self.meter.begin_round(self.watcher.lines, now_ms=now_ms, utc=utc)
+        self._tell_truth(self.truth.due(now_ms, utc))
         watch = watch_at(self.plan.config.schedule, self.plan.config.event, utc)
         return pace_of(watch, tight=self.judge.wants_tight_schedule(now_ms))
+
+    def _on_transition(self, told: Transition) -> None:
+        """Record a change; of a line, also where on the way it ends now."""
+        self.recorder.event(told)
+        line = next((one for one in self.watcher.lines if one.id == told.line), None)
+        if told.target is not None or line is None:
+            return
+        if not self.meter.affords(line, len(TRACED_ROLES) * TRACE_BYTES):
+            return
+        for target in self.tracing.after_change(line.id, line.families, clock.mono_ms()):
+            self.sampler.ask(line.id, target, Check.TRACE)
+
+    def _on_step(self, line: str, step: int) -> None:
+        self.recorder.event(BudgetChanged(clock.mono_ms(), line, step))
 
     def _on_spent(self, line: str, slot: Slot, count: int) -> None:
         self.meter.spend(line, slot.check, slot.target.role, count)
@@ -277,22 +328,30 @@ class Agent:
     def _on_committed(self, records: Sequence[Record], safe_ms: int) -> None:
         self.judge.committed(records, safe_ms)
 
-    async def _keep_ledgers(self) -> None:
+    async def _keep(self) -> None:
         """Write the data ledgers down now and then: a power cut forgets ten minutes of them."""
         while True:
             await asyncio.sleep(LEDGERS_S)
-            await self._write_ledgers()
+            await self._write_kept()
 
-    async def _write_ledgers(self) -> None:
-        # Taken here: the meter is the event loop's, not the store's thread's.
-        kept = self.meter.export()
+    async def _write_kept(self) -> None:
+        """Write down the data ledgers, and the truth if it is another one than written last."""
+        # Taken here: these are the event loop's, not the store's thread's.
+        ledgers = self.meter.export()
+        truth = self.truth.export(clock.mono_ms(), self.timekeeper.utc())
         try:
-            await self.writer.run(lambda: self.store.remember(LEDGERS, kept))
+            await self.writer.run(lambda: self.store.remember(LEDGERS, ledgers))
+            if truth != self._truth_kept:
+                await self.writer.run(lambda: self.store.remember(TRUTH, truth))
+                self._truth_kept = truth
         except StoreFullError as error:
             log.warning("ledgers_not_kept", reason=str(error))
 
     def _measured_ms(self) -> int:
-        return self.sampler.safe_ms()
+        return min(self.sampler.safe_ms(), self.modems.safe_ms())
+
+    def _on_round(self, round_ms: int) -> None:
+        self.modems.begin_round(round_ms, self.watcher.lines)
 
     def _on_missed(self, from_ms: int, to_ms: int) -> None:
         self.recorder.event(Gap(clock.mono_ms(), GapReason.OVERRUN, self.boot, from_ms, to_ms))

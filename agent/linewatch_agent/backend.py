@@ -17,12 +17,16 @@ from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.store import Store
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
-from linewatch_agent.uplink import LoadedSegment, NotNowError, Way
+from linewatch_agent.uplink_backend import LoadedSegment, NotNowError
+from linewatch_agent.way_order import Way
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import Ack, Status, StreamAck
 from linewatch_core.sync.uploader import Uploader
 
 _T = TypeVar("_T")
+
+MEMORY = "uplink"
+"""The name under which the store keeps what the uplink remembers."""
 
 
 class AgentBackend:
@@ -124,6 +128,14 @@ class AgentBackend:
         self.bytes_in[line or ""] += bytes_in
         if line is not None:
             self._on_traffic(line, bytes_out + bytes_in)
+
+    def recall(self) -> bytes | None:
+        """Return what `remember` was last given, or None."""
+        return self._store.recall(MEMORY)
+
+    async def remember(self, memory: bytes) -> None:
+        """Keep some bytes over a restart."""
+        await self._stored(lambda: self._store.remember(MEMORY, memory))
 
     async def _stored(self, function: Callable[[], _T]) -> _T:
         """Run `function` on the store's thread; a full disk ends the session only."""

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from linewatch_agent.plan.truth import TruthBook
+from linewatch_agent.plan.truth_proofs import proofs_of
 from linewatch_core.records import Record, Transition
-from linewatch_core.verdict import LineVerdict, Machine, RoundBuilder, TargetVerdict
+from linewatch_core.verdict import LineVerdict, Machine, Round, RoundBuilder, TargetVerdict
 
 log = structlog.get_logger()
 
@@ -18,10 +20,18 @@ log = structlog.get_logger()
 class Judge:
     """The verdicts of this probe's lines, as of the last complete round."""
 
-    def __init__(self, boot: str, on_transition: Callable[[Transition], None]) -> None:
+    def __init__(
+        self,
+        boot: str,
+        on_transition: Callable[[Transition], None],
+        *,
+        book: TruthBook | None = None,
+    ) -> None:
+        """Know nothing yet; `book` learns from the rounds that are judged."""
         self._builder = RoundBuilder(boot)
         self._machine = Machine()
         self._on_transition = on_transition
+        self._book = book
 
     def committed(self, records: Sequence[Record], safe_ms: int) -> None:
         """Take records that are on the disk.
@@ -41,6 +51,14 @@ class Judge:
                     after=told.after,
                 )
                 self._on_transition(told)
+            if self._book is not None:
+                self._learn(self._book, one)
+
+    def _learn(self, book: TruthBook, now: Round) -> None:
+        lines = self.verdicts()
+        targets = {line: self.target_verdicts(line) for line in lines}
+        ok = LineVerdict.OK in lines.values()
+        book.learn(now.round_ms, ok=ok, proofs=proofs_of(now, lines, targets))
 
     def wants_tight_schedule(self, now_ms: int) -> bool:
         """Return whether a change is suspected, so that dense rounds would date it."""

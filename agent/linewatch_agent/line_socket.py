@@ -5,11 +5,23 @@ before it is connected or sends its first byte. Source: socket(7) SO_BINDTODEVIC
 (an unprivileged user may, since Linux 5.7); docs/decisions/0014.
 """
 
+import functools
 import ipaddress
 import socket
+from typing import TypeAlias
 
 AF = {4: socket.AF_INET, 6: socket.AF_INET6}
 """The address family of an IP version."""
+IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@functools.lru_cache(maxsize=1024)
+def parse_ip(address: str) -> IPAddress:
+    """Return an address literal's value; ValueError for anything else.
+
+    Remembered, since a check reads the same literal half a dozen times.
+    """
+    return ipaddress.ip_address(address)
 
 
 def line_socket(
@@ -38,7 +50,7 @@ def sockaddr(
     An IPv6 link-local address (a router's, usually) means nothing without its
     link: it gets the device's index as scope, whatever zone the text had.
     """
-    ip = ipaddress.ip_address(address)
+    ip = parse_ip(address)
     if ip.version == 4:
         return (str(ip), port)
     bare = address.partition("%")[0]

@@ -4,7 +4,7 @@ Counts every check's bytes and the uplink's. What it keeps over restarts are sum
 line and month, nothing of what was measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -33,8 +33,20 @@ log = structlog.get_logger()
 class Meter:
     """The ledgers of all lines, and what each line is allowed in the present round."""
 
-    def __init__(self, config: Config, targets: Sequence[Target], kept: bytes | None) -> None:
-        """Go on with what `export` gave before the restart; damaged, with empty ledgers."""
+    def __init__(
+        self,
+        config: Config,
+        targets: Sequence[Target],
+        kept: bytes | None,
+        *,
+        on_step: Callable[[str, int], None] = lambda _, __: None,
+    ) -> None:
+        """Go on with what `export` gave before the restart; damaged, with empty ledgers.
+
+        Args:
+            on_step: is told (line, step) when a line begins to save more data, or less.
+        """
+        self._on_step = on_step
         self._config = config
         self._targets = targets
         self._ledgers: dict[str, LineLedger] = {}
@@ -61,11 +73,17 @@ class Meter:
             before = self._allowed.get(line.id, EVERYTHING)
             if allowed.step != before.step:
                 log.info("budget_step_changed", line=line.id, step=allowed.step)
+                self._on_step(line.id, allowed.step)
             self._allowed[line.id] = allowed
 
     def allows(self, line: str, slot: Slot) -> bool:
         """Return whether a line takes a slot of the present round."""
         return self._allowed.get(line, EVERYTHING).allows(slot)
+
+    def affords(self, line: Line, count: int) -> bool:
+        """Return whether so many bytes more stay within a line's month."""
+        cap = month_cap_bytes(self._config, line.kind)
+        return cap is None or self.ledger(line.id).spent_bytes + count <= cap
 
     def allowance(self, line: str) -> Allowance:
         """Return what a line may spend on now."""

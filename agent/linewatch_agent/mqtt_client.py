@@ -2,111 +2,60 @@
 
 aiomqtt sets its socket options after the handshake, too late to choose a line,
 and cannot abandon a connection attempt that hangs. This subclass replaces the
-places where paho opens its socket (a test pins those hooks). Use a new object
-for every connection: a reused one sends again what it had queued.
+places where paho opens its socket (a test pins those hooks) and gives each stage
+its own time. Use a new object for every connection: a reused one sends again
+what it had queued.
 """
 
 import asyncio
 import contextlib
 import logging
-import re
+import select
 import socket
 import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from enum import StrEnum
+from typing import Any, Self, TypeAlias, TypeVar
 
 import aiomqtt
 
-from linewatch_core.errors import MalformedError
+from linewatch_agent import clock
+from linewatch_agent.connect_problem import connect_problem
+from linewatch_agent.fleet_tls import tls_context
+from linewatch_agent.plan.endpoint import Endpoint, parse_endpoint
+
+__all__ = [
+    "BUDGET_S",
+    "Endpoint",
+    "LineClient",
+    "MakeSocket",
+    "connect_problem",
+    "open_socket",
+    "parse_endpoint",
+    "tls_context",
+]
 
 MakeSocket: TypeAlias = Callable[[str, int], socket.socket]
 """Returns a connected stream socket for (host, port), or raises OSError; runs in a thread."""
 
 BUDGET_S = 10.0
-"""How long one step (DNS, TCP, TLS, CONNACK) may be silent before it counts as failed."""
-STEPS = 4
-WEBSOCKET_PATH = "/mqtt"
+"""How long one stage (DNS, TCP, TLS, WebSocket, CONNACK) may take before it counts as failed."""
+ALERT_WAIT_S = (0.3, 3.0)
+"""The least and the most that is waited for the server's word on our certificate."""
 
 _Socket = TypeVar("_Socket", bound=socket.socket)
-_ENDPOINT = re.compile(r"(mqtts|wss)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})/?")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a broker listens: over TLS, plainly (`mqtts`) or inside WebSocket (`wss`)."""
+class _Stage(StrEnum):
+    """How far an attempt has come."""
 
-    scheme: Literal["mqtts", "wss"]
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """Return `text` (`mqtts://host:8883`, `wss://host:443`) as an endpoint, or raise
-    MalformedError."""
-    found = _ENDPOINT.fullmatch(text)
-    if not found or not 1 <= int(found[3]) <= 65535:
-        raise MalformedError(
-            f"not an endpoint: {text[:80]!r} (expected mqtts://host:port or wss://host:port)"
-        )
-    scheme: Literal["mqtts", "wss"] = "wss" if found[1] == "wss" else "mqtts"
-    return Endpoint(scheme, found[2].strip("[]"), int(found[3]))
-
-
-def tls_context(*, authority_pem: str, certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a context that trusts the fleet's authority alone and shows our certificate.
-
-    Raises:
-        MalformedError: the files are damaged or do not belong together.
-        OSError: a file cannot be read.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the chain and the name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    try:
-        context.load_verify_locations(cadata=authority_pem)
-        context.load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
-        raise MalformedError(
-            f"cannot use this probe's certificate: {certificate.name}, {key.name} or the fleet's "
-            "authority is damaged; enrol the probe again with a new token"
-        ) from error
-    return context
-
-
-def connect_problem(error: BaseException) -> str:
-    """Say in one line, with what to do, why a connection failed; holds no address."""
-    text = str(error).lower()
-    for clue, meaning in _MEANINGS:
-        if clue in text:
-            return meaning
-    return "the server could not be reached"
-
-
-_MEANINGS = (
-    ("certificate expired", "this probe's certificate has expired: ask for a new token"),
-    ("certificate revoked", "this probe's certificate was revoked: ask for a new token"),
-    ("alert", "the server refused this probe's certificate: ask for a new token"),
-    ("not authori", "the server refused this probe's certificate: ask for a new token"),
-    ("hostname mismatch", "the server's certificate is for another name: ask the operator"),
-    ("not valid for", "the server's certificate is for another name: ask the operator"),
-    ("certificate has expired", "the server's certificate has expired: ask the operator"),
-    ("not yet valid", "this computer's clock is before 2020: set it"),
-    ("certificate verify failed", "somebody else answered in the server's place"),
-    ("wrong version number", "something else than the server answered"),
-    ("websocket", "something else than the server answered"),
-    ("refused", "nothing listens at the server's address"),
-    ("timed out", "no answer in time"),
-    ("no answer", "no answer in time"),
-)
-"""What errors of ssl, socket and aiomqtt contain -> what it means; the first that fits."""
+    CONNECTION = "the connection"
+    """DNS and TCP: one call of `make_socket`, hence two budgets."""
+    TLS = "TLS"
+    WEBSOCKET = "WebSocket"
+    CONNACK = "MQTT"
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -133,8 +82,12 @@ class LineClient(aiomqtt.Client):
     """An aiomqtt client for one endpoint whose socket comes from `make_socket`.
 
     Clean session, MQTT 3.1.1. Entering raises `aiomqtt.MqttError`, at the latest
-    after four budgets, whatever the other side does (a thread that still hangs
-    in a look-up is abandoned and cannot come back to life).
+    when a stage has used up its budget, whatever the other side does (a thread that
+    still hangs in a look-up is abandoned and cannot come back to life).
+
+    Attributes:
+        peer: the IP address that the connection is with, once there is one.
+        was_hung_up: whether the other side ended the connection, instead of falling silent.
     """
 
     def __init__(
@@ -156,7 +109,7 @@ class LineClient(aiomqtt.Client):
             identifier=identifier,
             clean_session=True,
             transport="websockets" if endpoint.scheme == "wss" else "tcp",
-            websocket_path=WEBSOCKET_PATH if endpoint.scheme == "wss" else None,
+            websocket_path=endpoint.path if endpoint.scheme == "wss" else None,
             tls_context=tls,
             timeout=budget_s,
             keepalive=keepalive_s,
@@ -164,14 +117,19 @@ class LineClient(aiomqtt.Client):
             max_inflight_messages=max_inflight,
             logger=_quiet_logger(self._last_words),
         )
+        self.peer: str | None = None
+        self.was_hung_up = False
+        self._endpoint = endpoint
         self._make_socket = make_socket
         self._tls = tls
         self._budget_s = budget_s
+        self._stage = _Stage.CONNECTION
+        self._patience: asyncio.Timeout | None = None
         self._raw: socket.socket | None = None
         self._abandoned = False
         self._guard = threading.Lock()
         paho = self._client
-        paho.connect_timeout = budget_s
+        paho.connect_timeout = 2 * budget_s  # so that it is our watch that ends a stage
         self._create_inner = paho._create_socket
         paho._create_socket = self._create  # type: ignore[method-assign]
         paho._create_socket_connection = self._open  # type: ignore[method-assign]
@@ -180,14 +138,19 @@ class LineClient(aiomqtt.Client):
     async def __aenter__(self) -> Self:
         """Connect; see the class."""
         try:
-            async with asyncio.timeout(STEPS * self._budget_s):
+            async with asyncio.timeout(2 * self._budget_s) as self._patience:
                 return await super().__aenter__()
         except TimeoutError:
             self._abandon()
-            raise aiomqtt.MqttError("no answer") from None
+            raise aiomqtt.MqttError(f"no answer: {self._stage}") from None
         except ValueError as error:  # an SSL or IDNA complaint about the host's name
             self._abandon()
             raise aiomqtt.MqttError(str(error)) from None
+        except aiomqtt.MqttError as error:
+            self._abandon()
+            if "timed out" in str(error).lower():
+                raise aiomqtt.MqttError(f"no answer: {self._stage}") from None
+            raise
         except BaseException:
             self._abandon()
             raise
@@ -196,31 +159,61 @@ class LineClient(aiomqtt.Client):
         """Cut the connection without a word, so that the broker publishes the will."""
         self._abandon()
 
-    def _on_disconnect(self, client: Any, *rest: Any) -> None:
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, *rest: Any
+    ) -> None:
         """Fail at once if the broker hangs up before CONNACK; aiomqtt waits for its timeout."""
-        super()._on_disconnect(client, *rest)
+        super()._on_disconnect(client, userdata, flags, reason_code, *rest)
+        self.was_hung_up = str(reason_code) != "Keep alive timeout" and not self._abandoned
         if not self._connected.done():
             reason = self._last_words[0] if self._last_words else "closed before CONNACK"
+            if str(reason_code) == "Protocol error":  # nonsense, or return code 1
+                reason = "it does not speak MQTT"
             self._connected.set_exception(aiomqtt.MqttError(reason))
+
+    def _enter(self, stage: _Stage) -> None:
+        """Begin a stage, with a budget of its own; called in the connecting thread."""
+        self._stage = stage
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._renew_patience)
+
+    def _renew_patience(self) -> None:
+        # Too late, if the attempt has ended meanwhile.
+        with contextlib.suppress(RuntimeError):
+            if self._patience is not None:
+                self._patience.reschedule(self._loop.time() + self._budget_s)
 
     def _create(self) -> Any:
         """Do what paho does, but leave no socket open behind a failure."""
         try:
-            return self._create_inner()
+            made = self._create_inner()
         except BaseException:
             if self._raw is not None:
                 self._raw.close()
             raise
+        self._enter(_Stage.CONNACK)
+        return made
 
     def _open(self) -> socket.socket:
-        return self._keep(self._make_socket(self._hostname, self._port))
+        sock = self._keep(self._make_socket(self._endpoint.dialled, self._port))
+        with contextlib.suppress(OSError, ValueError):
+            self.peer = str(sock.getpeername()[0])
+        self._enter(_Stage.TLS)
+        return sock
 
     def _wrap(self, sock: socket.socket) -> ssl.SSLSocket:
+        if self._endpoint.alpn:
+            self._tls.set_alpn_protocols(self._endpoint.alpn)
         wrapped = self._tls.wrap_socket(
             sock, server_hostname=self._hostname, do_handshake_on_connect=False
         )
         self._keep(wrapped).settimeout(self._budget_s)
+        began_s = clock.mono_s()
         wrapped.do_handshake()
+        _await_verdict(wrapped, round_trip_s=clock.mono_s() - began_s)
+        wrapped.settimeout(self._budget_s)
+        if self._endpoint.scheme == "wss":
+            self._enter(_Stage.WEBSOCKET)
         return wrapped
 
     def _keep(self, sock: _Socket) -> _Socket:
@@ -238,3 +231,28 @@ class LineClient(aiomqtt.Client):
                 with contextlib.suppress(OSError):
                     # Not SSLSocket's own, which would reach into a handshake under way.
                     socket.socket.shutdown(self._raw, socket.SHUT_RDWR)
+
+
+def _await_verdict(sock: ssl.SSLSocket, *, round_trip_s: float) -> None:
+    """Wait until a TLS 1.3 server has said what it thinks of our certificate.
+
+    It does so after our handshake is done: by a session ticket, or by an alert. Had we
+    sent CONNECT already, its closing would reset the connection and the alert would be
+    lost. A server that says neither is waited for two round trips.
+
+    Raises:
+        OSError: the alert; or it hung up, or spoke before it was spoken to.
+    """
+    if sock.version() != "TLSv1.3":
+        return
+    least_s, most_s = ALERT_WAIT_S
+    poll = select.poll()  # not select(), which cannot take a descriptor above 1023
+    poll.register(sock, select.POLLIN)
+    if not poll.poll(1000 * min(most_s, max(least_s, 2 * round_trip_s))):
+        return
+    sock.setblocking(False)
+    try:
+        said = sock.recv(1)
+    except ssl.SSLWantReadError:
+        return
+    raise ConnectionError("it does not speak MQTT" if said else "closed before CONNACK")

@@ -21,9 +21,9 @@ from linewatch_agent.checks.runner import LineChecks
 from linewatch_agent.plan.calendar import Watch
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.pace import Pace, pace_of
-from linewatch_agent.plan.schedule import ALL_DUE, NextRound, Slot, next_round, plan_round
+from linewatch_agent.plan.schedule import NextRound, Slot, next_round, plan_round
 from linewatch_agent.plan.settings import ScheduleConfig
-from linewatch_core.records import Sample
+from linewatch_core.records import Check, Sample
 from linewatch_core.targets import Target
 
 log = structlog.get_logger()
@@ -52,9 +52,10 @@ class Running:
 
 @dataclass(slots=True)
 class SamplerState:
-    """What `status` reads: the last round, and how many were missed since the start."""
+    """What `status` reads: the last round, how many were missed, and the period in force."""
 
     round_ms: int | None = None
+    period_s: float | None = None
     rounds: int = 0
     missed: int = 0
     last: dict[tuple[str, str, str, int], Sample] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Sampler:
         pace: Callable[[], Pace] | None = None,
         allows: Callable[[str, Slot], bool] = lambda _, __: True,
         on_spent: Callable[[str, Slot, int], None] = lambda _, __, ___: None,
+        on_round: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Prepare the rounds.
 
@@ -84,6 +86,7 @@ class Sampler:
             on_missed: takes (from_ms, to_ms) of rounds that never ran.
             on_spent: takes the bytes that a check cost, both ways: (line, slot, bytes).
             is_busy: whether the uplink is sending backlog over a line now.
+            on_round: is told of a round (round_ms) when it begins; must not take time.
         """
         self._schedule = schedule
         self._targets = targets
@@ -93,8 +96,10 @@ class Sampler:
         self._pace = pace or (lambda: pace_of(Watch(schedule), tight=False))
         self._allows = allows
         self._on_spent = on_spent
+        self._on_round = on_round
         self._lines: dict[str, LineWork] = {}
         self._running: set[Running] = set()
+        self._asked: list[tuple[str, Target, Check]] = []
         self.state = SamplerState()
 
     async def set_lines(self, lines: Iterable[Line]) -> None:
@@ -109,6 +114,13 @@ class Sampler:
             if work.line != line:
                 old, work.checks, work.line = work.checks, LineChecks(line), line
                 await old.close()
+
+    def ask(self, line: str, target: Target, check: Check) -> None:
+        """Run a check once on one line as well, when the next round begins.
+
+        It belongs to that round: one of its own would be a round in which nothing answers.
+        """
+        self._asked.append((line, target, check))
 
     def line_bytes(self) -> dict[str, tuple[int, int]]:
         """Return the bytes that checks sent and got since the start, per line."""
@@ -148,12 +160,14 @@ class Sampler:
             round_ms=round_ms,
             period_ms=period_ms,
             spread=self._schedule.spread,
-            number=ALL_DUE if pace.whole else coming.number,
+            number=coming.number,
+            tight=pace.whole,
         )
         # A round in which no target is due must take its time too.
         await _sleep_until(round_ms)
         if clock.mono_ms() - round_ms >= period_ms:
             return round_ms
+        self._on_round(round_ms)
         for slot in slots:
             await _sleep_until(slot.slot_ms)
             if clock.mono_ms() - slot.slot_ms >= period_ms:
@@ -161,12 +175,24 @@ class Sampler:
             if slot is slots[0]:
                 self.state.round_ms = round_ms
                 self.state.rounds += 1
+                self.state.period_s = pace.period_s
+                self._begin_asked(round_ms, pace, tasks)
             for work in self._lines.values():
                 if not self._allows(work.line.id, slot):
                     continue
                 for family in sorted(work.families & set(slot.target.families)):
                     tasks.create_task(self._measure(work, slot, family, pace.timeout_s))
         return None
+
+    def _begin_asked(self, round_ms: int, pace: Pace, tasks: asyncio.TaskGroup) -> None:
+        """Begin what was asked for; in the first family that line and target share."""
+        asked, self._asked = self._asked, []
+        for line, target, check in asked:
+            work = self._lines.get(line)
+            families = sorted(work.families & set(target.families)) if work else []
+            if work is not None and families:
+                slot = Slot(round_ms, round_ms, target, check)
+                tasks.create_task(self._measure(work, slot, families[0], pace.timeout_s))
 
     async def _measure(self, work: LineWork, slot: Slot, family: int, timeout_s: float) -> None:
         running = Running(clock.mono_ms())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from linewatch_agent import clock
+from linewatch_agent.modems.words import described
 from linewatch_core.records import Sample, Stream
 from linewatch_core.sync.messages import Clock
 from linewatch_core.verdict import LineVerdict, TargetVerdict
@@ -30,7 +31,7 @@ def snapshot(agent: "Agent") -> dict[str, Any]:
         "lines": [_line(agent, line.id) for line in agent.watcher.lines],
         "round": {
             "ago_ms": _ago(now_ms, agent.sampler.state.round_ms),
-            "period_s": agent.plan.config.schedule.period_s,
+            "period_s": agent.sampler.state.period_s or agent.plan.config.schedule.period_s,
             "rounds": agent.sampler.state.rounds,
             "missed": agent.sampler.state.missed,
         },
@@ -53,6 +54,8 @@ def _line(agent: "Agent", line_id: str) -> dict[str, Any]:
         "kind": line.kind.value,
         "device": line.device,
         "usable": line.usable,
+        "operator": line.operator or agent.modems.operator(line_id),
+        "modem": _modem(agent, line_id),
         "verdict": agent.judge.verdicts().get(line_id, LineVerdict.UNKNOWN).value,
         "target_verdicts": {
             target: verdict.value
@@ -71,6 +74,11 @@ def _line(agent: "Agent", line_id: str) -> dict[str, Any]:
         "bytes_out": out + agent.backend.bytes_out[line_id],
         "bytes_in": into + agent.backend.bytes_in[line_id],
     }
+
+
+def _modem(agent: "Agent", line_id: str) -> dict[str, Any] | None:
+    latest = agent.modems.latest()
+    return described(latest[line_id]) if line_id in latest else None
 
 
 def _sample(sample: Sample, family: int, now_ms: int) -> dict[str, Any]:
@@ -165,6 +173,10 @@ def _line_words(line: dict[str, Any]) -> Iterator[str]:
     used = (line["bytes_out"] + line["bytes_in"]) / 1e6
     verdict = VERDICT_WORDS[LineVerdict(line["verdict"])]
     yield f"{line['id']:<12} {line['kind']}, {verdict}; {how}"
+    if line["operator"]:
+        yield f"             operator {line['operator']}"
+    if line["modem"]:
+        yield f"             modem: {line['modem']['words']}"
     yield f"             {used:.1f} MB of data since the start, {_month_words(line)}"
     for target, target_verdict in sorted(line["target_verdicts"].items()):
         if target_verdict != TargetVerdict.OK:

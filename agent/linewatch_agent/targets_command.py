@@ -17,7 +17,7 @@ from linewatch_agent.plan.data_use import MONTH_S, megabytes
 from linewatch_agent.plan.load import load_of
 from linewatch_agent.plan.set_text import target_set_text
 from linewatch_agent.plan.settings import Config, UplinkConfig
-from linewatch_agent.plan.target_advice import set_advice
+from linewatch_agent.plan.target_advice import set_advice, unchecked
 from linewatch_agent.plan.toml_errors import ConfigError
 from linewatch_agent.targets import load_target_set
 from linewatch_core.errors import LinewatchError
@@ -92,6 +92,8 @@ def _check(options: argparse.Namespace) -> int:
     print(f"  up to {_month_mb(found.target)} MB a line a month on IPv4, a round every 30 s")
     for sentence in set_advice(found):
         print(f"  note: {sentence}")
+    for sentence in unchecked(found):
+        print(f"  not checked: {sentence}")
     return 0
 
 

@@ -29,6 +29,7 @@ class _Facts:
     usable: bool
     families: tuple[int, ...]
     problems: tuple[str, ...]
+    operator: str | None
 
 
 def load_line_ids(state_dir: Path) -> LineIds:
@@ -65,11 +66,14 @@ class LineWatcher:
         *,
         on_lines: Callable[[Sequence[Line]], Awaitable[None]],
         on_change: Callable[[LineChanged], None],
+        operator_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
+        """Prepare; `operator_of` tells the operator that a line's modem named, if any."""
         self._config = config
         self._state_dir = state_dir
         self._on_lines = on_lines
         self._on_change = on_change
+        self._operator_of = operator_of
         self._ids = load_line_ids(state_dir)
         self._saved = dict(self._ids.known)
         self._told: dict[str, _Facts] = {}
@@ -83,7 +87,15 @@ class LineWatcher:
         for line in self.lines:
             self._compare(line)
         for gone in sorted(self._told.keys() - {line.id for line in self.lines}):
-            self._tell(gone, self._told[gone].kind, usable=False, families=(), problems=(GONE,))
+            told = self._told[gone]
+            self._tell(
+                gone,
+                told.kind,
+                usable=False,
+                families=(),
+                problems=(GONE,),
+                operator=told.operator,
+            )
         await self._on_lines(self.lines)
 
     async def run(self) -> None:
@@ -103,7 +115,14 @@ class LineWatcher:
 
     def _compare(self, line: Line) -> None:
         codes = tuple(problem.code for problem in line.problems)
-        self._tell(line.id, line.kind, usable=line.usable, families=line.families, problems=codes)
+        self._tell(
+            line.id,
+            line.kind,
+            usable=line.usable,
+            families=line.families,
+            problems=codes,
+            operator=line.operator,
+        )
 
     def _tell(
         self,
@@ -113,11 +132,16 @@ class LineWatcher:
         usable: bool,
         families: tuple[int, ...],
         problems: tuple[str, ...],
+        operator: str | None,
     ) -> None:
-        """Record how a line is, if that is news."""
-        news = _Facts(kind, usable, families, problems)
-        if self._told.get(line) == news:
+        """Record how a line is, if that is news; an operator once known stays."""
+        told = self._told.get(line)
+        operator = operator or self._operator_of(line) or (told.operator if told else None)
+        news = _Facts(kind, usable, families, problems, operator)
+        if told == news:
             return
         self._told[line] = news
         log.info("line_changed", line=line, usable=usable, problems=problems)
-        self._on_change(LineChanged(clock.mono_ms(), line, kind, usable, families, problems))
+        self._on_change(
+            LineChanged(clock.mono_ms(), line, kind, usable, families, problems, operator)
+        )

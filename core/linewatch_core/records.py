@@ -59,6 +59,38 @@ class Check(StrEnum):
     CONTRAST = "contrast"
     RANDOM_NAME = "random_name"
     PORTAL = "portal"
+    MODEM = "modem"
+
+
+UNCOUNTED = frozenset({Check.MODEM, Check.TRACE})
+"""Checks whose samples no share of answers counts: a modem's state is no answer, and the
+end of a path often drops what a trace sends."""
+
+
+class Sim(StrEnum):
+    """What the modem says of its SIM."""
+
+    READY = "ready"
+    MISSING = "missing"
+    LOCKED = "locked"
+
+
+class Registration(StrEnum):
+    """Where the modem is registered (3GPP TS 27.007, +CREG)."""
+
+    HOME = "home"
+    ROAMING = "roaming"
+    SEARCHING = "searching"
+    DENIED = "denied"
+    IDLE = "idle"
+
+
+class Bearer(StrEnum):
+    """How the data session stands; `refused`: the network said no to the last attempt."""
+
+    UP = "up"
+    DOWN = "down"
+    REFUSED = "refused"
 
 
 class AnchorSource(StrEnum):
@@ -111,6 +143,8 @@ class HttpDetail(Struct, tag="http", frozen=True):
         location: the redirect's target (host and path, no query), if any.
         chain_sha256: the first 16 hexadecimal digits of the SHA-256 over the DER
             certificates as presented, leaf first; None for plain HTTP.
+        issuer_sha256: the same of the DER name of who issued the last certificate
+            presented: the authority that the chain claims, which outlives renewals.
     """
 
     status: int
@@ -118,6 +152,7 @@ class HttpDetail(Struct, tag="http", frozen=True):
     body_sha256: str
     location: str | None = None
     chain_sha256: str | None = None
+    issuer_sha256: str | None = None
 
 
 class ThroughputDetail(Struct, tag="throughput", frozen=True):
@@ -269,6 +304,25 @@ class PortalDetail(Struct, tag="portal", frozen=True):
     location: str | None = None
 
 
+class ModemDetail(Struct, tag="modem", frozen=True):
+    """What a line's modem said in a round; None where it said nothing.
+
+    Attributes:
+        present: there is a modem; if not, all else is None.
+        signal_dbm: the reference signal's power (RSRP), else the whole channel's (RSSI).
+        operator: the network's country and network code (MCC and MNC, 5 or 6 digits).
+        technology: of the access, such as `lte`.
+    """
+
+    present: bool = True
+    sim: Sim | None = None
+    registration: Registration | None = None
+    bearer: Bearer | None = None
+    signal_dbm: int | None = None
+    operator: str | None = None
+    technology: str | None = None
+
+
 Detail: TypeAlias = (
     DnsDetail
     | HttpDetail
@@ -278,7 +332,11 @@ Detail: TypeAlias = (
     | NeighbourDetail
     | ContrastDetail
     | PortalDetail
+    | ModemDetail
 )
+
+MODEM_TARGET = "modem"
+"""What the samples of the modem check stand under; no configured target may be called so."""
 
 HTTP_TIMINGS = ("dns", "tcp", "tls", "first_byte", "body")
 """The phases of an http sample's `timings_us`, in this order; a phase not reached is absent."""
@@ -401,7 +459,11 @@ class Gap(Struct, tag="gap", frozen=True):
 
 
 class LineChanged(Struct, tag="line", frozen=True):
-    """A line appeared, went, or changed what it can do; `problems` are short codes."""
+    """A line appeared, went, or changed what it can do; `problems` are short codes.
+
+    `operator` is any name that tells operators apart (the configuration's, else the
+    modem's code of its network); None: not known.
+    """
 
     mono_ms: int
     line: str
@@ -409,6 +471,7 @@ class LineChanged(Struct, tag="line", frozen=True):
     usable: bool
     families: tuple[int, ...]
     problems: tuple[str, ...] = ()
+    operator: str | None = None
 
 
 class TargetNote(Struct, frozen=True):
@@ -419,16 +482,123 @@ class TargetNote(Struct, frozen=True):
     checks: tuple[Check, ...]
 
 
+class Hold(Struct, frozen=True):
+    """How long a verdict must hold.
+
+    Attributes:
+        raise_rounds: consecutive rounds that must say it before it is told; >= 1.
+        clear_rounds: consecutive rounds that must say `ok` before it is taken back; >= 1.
+        raise_ms: how long it must also have been said, in ms.
+    """
+
+    raise_rounds: int = 3
+    clear_rounds: int = 3
+    raise_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.raise_rounds, self.clear_rounds) < 1 or self.raise_ms < 0:
+            raise ValueError(f"cannot hold a verdict for less than one round: {self}")
+
+
+THROTTLED_MS = 15 * 60_000
+
+
+class VerdictSettings(Struct, frozen=True):
+    """How long a state must hold before it is told, and how rounds are cut.
+
+    The defaults are those of docs/verdicts.md. Thresholds of the evidence itself stand
+    beside their rules, since they belong to a rule's version; these are an operator's.
+
+    Attributes:
+        hold: of every verdict that has none of its own.
+        line_holds, target_holds: per verdict.
+        carry_ms: how long the last outcome of a check that is not run in every round counts.
+        stale_ms: a target not measured for so long is `unknown`.
+        hole_ms: a line is `unknown` after this long without a round; at least
+            `hole_periods` periods are always waited for.
+        tight_ms: how long a suspicion asks for dense rounds.
+        tight_again_ms: the same suspicion asks again only after this long.
+        baseline_spacing_ms: ok time between two values kept for a baseline.
+        baseline_span_ms: ok time that a baseline looks back.
+        baseline_values_min: values below which a baseline says nothing.
+    """
+
+    hold: Hold = Hold()
+    line_holds: dict[str, Hold] = msgspec.field(
+        default_factory=lambda: {"throttled": Hold(raise_ms=THROTTLED_MS)}
+    )
+    target_holds: dict[str, Hold] = {}
+    carry_ms: int = 40 * 60_000
+    stale_ms: int = 120 * 60_000
+    hole_ms: int = 60_000
+    hole_periods: int = 4
+    tight_ms: int = 120_000
+    tight_again_ms: int = 600_000
+    baseline_spacing_ms: int = 14 * 60_000
+    baseline_span_ms: int = 7 * 24 * 3_600_000
+    baseline_values_min: int = 3
+
+
 class ConfigApplied(Struct, tag="config", frozen=True):
-    """A configuration took effect: its hash, round period and targets."""
+    """A configuration took effect: its hash, round period, targets, and verdict settings.
+
+    `settings` None: an older release wrote this, and its defaults held.
+    """
 
     mono_ms: int
     sha256: str
     period_ms: int
     targets: tuple[TargetNote, ...]
+    settings: VerdictSettings | None = None
 
 
-EvBody: TypeAlias = BootStarted | Anchor | Transition | Gap | LineChanged | ConfigApplied
+class CachedTruth(Struct, frozen=True):
+    """What was learned while lines were ok, or came with the configuration.
+
+    Attributes:
+        networks: target id to the networks (CIDR) where its addresses lie.
+        issuers: target id to the authorities (as HttpDetail.issuer_sha256) of its chains.
+        block_addresses: addresses of known block pages.
+        block_pages: body digests (as in HttpDetail) of known block pages.
+        silent_resolvers: ids of targets of role `resolver` whose address runs no DNS.
+        vantage_up: targets that the server's own vantage reached.
+        age_ms: how old it is; past TRUTH_AGE_MS_MAX it counts for nothing.
+    """
+
+    networks: dict[str, tuple[str, ...]] = {}
+    issuers: dict[str, tuple[str, ...]] = {}
+    block_addresses: tuple[str, ...] = ()
+    block_pages: tuple[str, ...] = ()
+    silent_resolvers: tuple[str, ...] = ()
+    vantage_up: tuple[str, ...] = ()
+    age_ms: int = 0
+
+
+class TruthApplied(Struct, tag="truth", frozen=True):
+    """From now on verdicts rest on this cached truth; signed, as every record is."""
+
+    mono_ms: int
+    truth: CachedTruth
+
+
+class BudgetChanged(Struct, tag="budget", frozen=True):
+    """A line saves more data, or less: the step of the ladder that it is on; 0 is none."""
+
+    mono_ms: int
+    line: str
+    step: int
+
+
+EvBody: TypeAlias = (
+    BootStarted
+    | Anchor
+    | Transition
+    | Gap
+    | LineChanged
+    | ConfigApplied
+    | TruthApplied
+    | BudgetChanged
+)
 Body: TypeAlias = Sample | Roll | EvBody
 
 

@@ -27,6 +27,7 @@ from linewatch_server.collector import Collector
 from linewatch_server.fleet import enrolment
 from linewatch_server.fleet.keys import read_ack_seed, recipient_secrets
 from linewatch_server.fleet.registry import Registry
+from linewatch_server.fleet.spread import FleetSpread
 from linewatch_server.index.queries import Queries
 from linewatch_server.ingest import Ingest
 from linewatch_server.rebuild import open_index
@@ -138,6 +139,7 @@ def _collector(
         ack_key=SigningKey(read_ack_seed(layout)),
         clock=clock,
         answer_enrolment=answer,
+        spread_s=FleetSpread(registry, clock, fixed_s=settings.broker.spread_s),
     )
 
 

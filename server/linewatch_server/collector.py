@@ -32,10 +32,19 @@ BATCH_MAX = 256
 QUEUE_MAX = 4096
 """Messages kept in memory while the disk is busy, here and again in the client. What comes
 beyond is dropped, and sent again by its probe, which never had an ack for it."""
+CREDITS = ((512, 256 * 1024), (2048, 32 * 1024), (None, 4 * 1024))
+"""So many messages wait -> so much may a probe have on its way without an ack. A thousand
+probes with one segment each still fit the queue: a busy server slows its fleet, instead of
+dropping what the fleet would only send again five minutes later."""
 RETRY_S = 2.0
 
 Answer = Callable[[bytes, str], bytes]
 """Takes an enrolment request and the topic that it came on, returns the reply."""
+
+
+def credit_bytes(waiting: int) -> int:
+    """Return the credit that acks carry while so many messages wait to be stored."""
+    return next(credit for below, credit in CREDITS if below is None or waiting < below)
 
 
 def _end_if_cancelled() -> None:
@@ -62,6 +71,7 @@ class Collector:
         ack_key: SigningKey,
         clock: ServerClock,
         answer_enrolment: Answer,
+        spread_s: Callable[[], int] = lambda: 0,
     ) -> None:
         self._ingest = ingest
         self._host = host
@@ -70,6 +80,7 @@ class Collector:
         self._ack_key = ack_key
         self._clock = clock
         self._answer = answer_enrolment
+        self._spread_s = spread_s
         self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_MAX)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
         self._storing = asyncio.Lock()
@@ -193,6 +204,8 @@ class Collector:
                 streams=ack.streams,
                 server_ms=self._clock.utc_ms(),
                 server_error_ms=self._clock.error_ms(),
+                credit_bytes=credit_bytes(self._queue.qsize() + len(client.messages)),
+                spread_s=self._spread_s(),
                 key=self._ingest.newest_key(probe),
             )
             await client.publish(topics.ack(probe), sign_ack(message, self._ack_key), qos=1)

@@ -46,6 +46,9 @@ bind = "{bind}"
 mqtts_port = {mqtts_port}
 # The same in WebSocket, for networks that only let the web through; 0 is none.
 wss_port = {wss_port}
+# When all probes lose the broker at once, they come back spread over so many seconds.
+# Left out: 0.3 s for each probe, at most 300.
+# spread_s = 300
 
 [web]
 # The pages for people. They have no login of their own: keep them on this machine.

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from linewatch_core.errors import LinewatchError
+from linewatch_core.sync.messages import SPREAD_S_MAX
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PortOrNone = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -42,6 +43,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         bind: the address it listens on; empty for all.
         mqtts_port: MQTT over TLS.
         wss_port: the same in WebSocket; 0 for none.
+        spread_s: over how long probes spread their return when all lost the broker at
+            once; None: by the size of the fleet.
     """
 
     external: bool = False
@@ -49,6 +52,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     bind: str = ""
     mqtts_port: Port = 8883
     wss_port: PortOrNone = 8443
+    spread_s: Annotated[int, msgspec.Meta(ge=0, le=SPREAD_S_MAX)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what Mosquitto would refuse less clearly."""

@@ -17,14 +17,19 @@ from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.pace import Pace
 from linewatch_agent.plan.schedule import Slot
-from linewatch_agent.plan.settings import BudgetConfig, EventConfig
+from linewatch_agent.plan.settings import BudgetConfig, EventConfig, TruthConfig, VerdictConfig
+from linewatch_agent.plan.truth import Proof
+from linewatch_agent.plan.verdict_settings import verdict_settings
 from linewatch_agent.plan_file import Plan
+from linewatch_agent.snapshot import in_words, snapshot
 from linewatch_agent.uplink import UplinkState
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
     Body,
     BootStarted,
+    BudgetChanged,
+    CachedTruth,
     Check,
     ConfigApplied,
     LineChanged,
@@ -32,6 +37,7 @@ from linewatch_core.records import (
     Record,
     Role,
     TargetNote,
+    TruthApplied,
 )
 from linewatch_core.targets import Target
 from linewatch_core.verdict import LineVerdict
@@ -150,6 +156,74 @@ def test_what_is_judged_is_recorded(start: Start, boot: Clock) -> None:
     assert waiting == [("unknown", "ok")]
 
 
+def waiting(agent: Agent) -> list[Body]:
+    """Return what waits for the disk."""
+    return agent.recorder._waiting.group(99)
+
+
+def test_a_change_of_a_line_is_followed_by_a_trace_to_an_anchor(start: Start, boot: Clock) -> None:
+    """Once for each; not of a line whose month is spent."""
+    agent = start()
+    judge_rounds(agent, boot, [UP] * 4 + [INTL_CUT] * 4)
+    assert agent.sampler._asked == [(FIXED.id, SITE, Check.TRACE)] * 2
+    poor = start()
+    overspend(poor, FIXED)
+    judge_rounds(poor, boot, [UP] * 4 + [INTL_CUT] * 4)
+    assert poor.sampler._asked == []
+
+
+def test_status_names_the_period_in_force(start: Start, boot: Clock) -> None:
+    """The configured one until a round ran; then the one that it went by, dense or not."""
+    agent = start()
+    assert snapshot(agent)["round"]["period_s"] == 30.0
+    agent.sampler.state.round_ms, agent.sampler.state.period_s = boot.ms, 5.0
+    status = snapshot(agent)
+    assert status["round"]["period_s"] == 5.0
+    assert "one every 5 s" in in_words(status)
+
+
+def test_what_a_line_holds_back_is_recorded(start: Start, boot: Clock) -> None:
+    """The step of the ladder, when it changes: a reader must know why there is less."""
+    agent = start()
+    agent._begin_round()
+    overspend(agent, FIXED)
+    agent._begin_round()
+    agent._begin_round()
+    steps = [body for body in waiting(agent) if isinstance(body, BudgetChanged)]
+    assert steps == [BudgetChanged(boot.ms, FIXED.id, agent.meter.allowance(FIXED.id).step)]
+    assert steps[0].step > 0
+
+
+def test_the_configuration_is_recorded_with_its_settings_and_what_is_known(
+    start: Start, boot: Clock
+) -> None:
+    """Whoever has the records judges by the same settings and the same truth."""
+    config = Config(
+        verdict=VerdictConfig(raise_rounds=2), truth=TruthConfig(block_addresses=("192.0.2.66",))
+    )
+    agent = start(config)
+    agent._note_start()
+    applied = waiting(agent)[-2:]
+    assert isinstance(applied[0], ConfigApplied)
+    assert applied[0].settings == verdict_settings(config.verdict)
+    assert applied[1] == TruthApplied(boot.ms, CachedTruth(block_addresses=("192.0.2.66",)))
+    plain = start()
+    plain._note_start()
+    assert not any(isinstance(body, TruthApplied) for body in waiting(plain))
+
+
+async def test_the_truth_outlives_the_process(start: Start, boot: Clock) -> None:
+    """What was learned is told again by the next run, before its first round."""
+    agent = start()
+    for number in range(3):
+        agent.truth.learn(number, ok=True, proofs=[Proof(SITE.id, "192.0.2.0/24", None)])
+    await agent._write_kept()
+    again = start()
+    again._note_start()
+    (told,) = (body for body in waiting(again) if isinstance(body, TruthApplied))
+    assert told.truth.networks == {SITE.id: ("192.0.2.0/24",)}
+
+
 def test_an_announced_event_sets_the_pace_while_it_may_be_on(start: Start, boot: Clock) -> None:
     """By the timekeeper's time; where nobody knows it, the event may be on."""
     event = EventConfig(name="election", begins=NOW, ends=NOW + HOUR, period_s=10.0)
@@ -224,7 +298,7 @@ async def test_the_ledgers_outlive_the_process(start: Start, boot: Clock) -> Non
     agent = start()
     agent._begin_round()
     overspend(agent, FIXED)
-    await agent._write_ledgers()
+    await agent._write_kept()
     again = start()
     assert again.meter.ledger(FIXED.id) == agent.meter.ledger(FIXED.id)
     again._begin_round()
@@ -234,13 +308,13 @@ async def test_the_ledgers_outlive_the_process(start: Start, boot: Clock) -> Non
 async def test_a_full_disk_costs_the_ledgers_and_not_the_agent(start: Start, boot: Clock) -> None:
     """It is told; what was written before is still there."""
     agent = start()
-    await agent._write_ledgers()
+    await agent._write_kept()
     before = agent.store.recall(LEDGERS)
     for number in range(20_000):
         agent.meter.spend(f"mobile-{number}", Check.TCP, Role.DOMESTIC, 1)
     pages = agent.store._db.execute("PRAGMA page_count").fetchone()[0]
     agent.store._db.execute(f"PRAGMA max_page_count = {pages}")
     with capture_logs() as logs:
-        await agent._write_ledgers()
+        await agent._write_kept()
     assert [entry["event"] for entry in logs] == ["ledgers_not_kept"]
     assert agent.store.recall(LEDGERS) == before

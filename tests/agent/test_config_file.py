@@ -8,6 +8,7 @@ import pytest
 
 from linewatch_agent.config_file import default_config_text, read_config
 from linewatch_agent.plan.config import Config, ConfigError, load_config
+from linewatch_agent.plan.settings import HoldConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -33,10 +34,13 @@ def test_what_the_example_comments_out_is_right_too() -> None:
     """The tables shown in comments load when the comment sign is taken away."""
     text = default_config_text()
     for line in text.splitlines():
-        if line.startswith("# [[") or (line.startswith("# ") and " = " in line):
+        if line.startswith("# [") or (line.startswith("# ") and " = " in line):
             text = text.replace(line, line.removeprefix("# "))
     config = load_config(text, name="example")
     assert (config.line[0].device, config.target[0].host) == ("eth0", "example.org")
+    assert config.verdict.hold.throttled_target == HoldConfig(
+        raise_rounds=5, clear_rounds=5, raise_s=600
+    )
 
 
 def test_the_documents_tell_every_key_with_its_default() -> None:
@@ -48,6 +52,8 @@ def test_the_documents_tell_every_key_with_its_default() -> None:
     for path in keys_of(Config()):
         section, _, key = path.partition(".")
         assert tomllib.loads(f"x = {told[path]}")["x"] == defaults[section][key], path
+    holds = {f"verdict.hold.<name>.{key}" for key in HoldConfig.__struct_fields__}
+    assert holds <= set(told)
     assert set(told) > keys_of(Config())
 
 

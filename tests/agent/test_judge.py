@@ -1,22 +1,29 @@
 """The judge: committed records in, transitions out, and only of rounds that are whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from structlog.testing import capture_logs
 
 from linewatch_agent.judge import Judge
+from linewatch_agent.plan.truth import TruthBook
 from linewatch_core.records import (
     Body,
     BootStarted,
+    CachedTruth,
     Check,
     ConfigApplied,
+    HttpDetail,
     LineChanged,
     LineKind,
     Record,
+    Role,
     TargetNote,
     Transition,
+    TruthApplied,
 )
+from linewatch_core.targets import Target
+from linewatch_core.timebase import Interval
 from linewatch_core.verdict import LineVerdict, TargetVerdict, replay
 from tests.core.verdict.scenes import (
     BOOT,
@@ -43,10 +50,17 @@ class Rig:
     told: list[Transition] = field(default_factory=list)
     waiting: list[Body] = field(default_factory=list)
     events: int = 0
+    book: TruthBook = field(init=False)
     judge: Judge = field(init=False)
 
     def __post_init__(self) -> None:
-        self.judge = Judge(BOOT, self.on_transition)
+        names = {"news": Role.SENSITIVE, "cats": Role.NEUTRAL}
+        targets = [
+            Target(id=name, role=role, host=f"{name}.example", checks=(Check.HTTP,))
+            for name, role in names.items()
+        ]
+        self.book = TruthBook(targets, given=CachedTruth(), kept=None, now_ms=0)
+        self.judge = Judge(BOOT, self.on_transition, book=self.book)
         notes = tuple(TargetNote(name, role, (Check.TCP,)) for name, role in ROLES.items())
         started = (
             BootStarted(10, "1.0"),
@@ -84,6 +98,14 @@ class Rig:
         """Measure and commit rounds, each before the next one begins."""
         for _ in range(count):
             self.commit(self.measured(look), safe_ms=self.scene.now_ms + PERIOD_MS - 1)
+
+    def tell_truth(self) -> CachedTruth | None:
+        """Tell what the book has to tell now, as the agent does before a round."""
+        now_ms = self.scene.now_ms
+        truth = self.book.due(now_ms, Interval(None, None))
+        if truth is not None:
+            self.commit([self.numbered(TruthApplied(now_ms, truth))], safe_ms=now_ms)
+        return truth
 
     def verdict(self) -> LineVerdict:
         """Return the line's verdict."""
@@ -202,3 +224,72 @@ def test_targets_are_judged_too_and_the_log_names_no_address() -> None:
             "after": said.value,
         }
     ]
+
+
+def web(news: str, cats: str, failure: str | None = None) -> Look:
+    """Return a good line with two pages over TLS, under these authorities."""
+    pages = (("news", "93.184.216.34", news), ("cats", "151.101.1.1", cats))
+    return Look(
+        sights=tuple(
+            Sight(
+                name,
+                Check.HTTP,
+                failure,
+                HttpDetail(200, 9, "a" * 16, None, "c" * 16, issuer * 16),
+                address,
+                (0, 40_000),
+            )
+            for name, address, issuer in pages
+        )
+    )
+
+
+HOUR_ROUNDS = 130
+
+
+def test_the_truth_is_learned_while_a_line_is_ok_and_then_decides() -> None:
+    """An hour of pages is told; then both names under one strange authority are interception."""
+    rig = Rig()
+    rig.rounds(web("1", "2"), HOUR_ROUNDS)
+    truth = rig.tell_truth()
+    assert truth is not None
+    assert truth.networks == {"cats": ("151.101.1.0/24",), "news": ("93.184.216.0/24",)}
+    assert truth.issuers == {"cats": ("2" * 16,), "news": ("1" * 16,)}
+    rig.rounds(web("e", "e"), 5)
+    said = rig.judge.target_verdicts(LINE)
+    assert said["news"] is said["cats"] is TargetVerdict.TLS_INTERCEPTED
+    again = [told for _, told in replay([(BOOT, rig.records)])]
+    assert again == rig.told
+
+
+def test_an_intercepted_line_teaches_nothing() -> None:
+    """A strange authority on both names stays strange however long it lasts: a day, or two."""
+    rig = Rig()
+    rig.rounds(web("1", "2"), HOUR_ROUNDS)
+    told = rig.tell_truth()
+    for _ in range(24):
+        rig.rounds(web("e", "e"), 240)
+        assert rig.tell_truth() is None
+    assert told is not None
+    assert rig.judge.target_verdicts(LINE)["news"] is TargetVerdict.TLS_INTERCEPTED
+
+
+def test_one_site_that_renews_elsewhere_is_learned() -> None:
+    """Another authority on one name is no interception, and after a day belongs to the truth."""
+    rig = Rig()
+    rig.rounds(web("1", "2"), HOUR_ROUNDS)
+    rig.tell_truth()
+    rig.rounds(web("e", "2"), 24 * 120 + 5)
+    truth = rig.tell_truth()
+    assert truth is not None
+    assert truth.issuers["news"] == ("1" * 16, "e" * 16)
+    assert rig.judge.target_verdicts(LINE)["news"] is TargetVerdict.OK
+
+
+def test_pages_that_were_refused_or_came_over_a_dead_line_teach_nothing() -> None:
+    """Without verified TLS, or without `ok`, nothing is known of where a name is."""
+    for look in (web("1", "2", "ssl_unknown_authority"), replace(web("1", "2"), domestic=0)):
+        rig = Rig()
+        rig.rounds(look, HOUR_ROUNDS)
+        rig.rounds(UP, HOUR_ROUNDS)
+        assert rig.tell_truth() is None

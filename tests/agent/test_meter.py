@@ -211,3 +211,27 @@ def test_a_line_without_an_address_keeps_its_ledger() -> None:
     made.spend(MOBILE.id, Check.TCP, Role.DOMESTIC, 10**12)
     begin(made, replace(MOBILE, families=()), now_ms=30_000)
     assert taken(made, MOBILE, NEAR) == 4
+
+
+def test_a_step_is_told_when_it_changes_and_only_then() -> None:
+    """With the line that changed it; at the first round too, if it does not begin with all."""
+    told: list[tuple[str, int]] = []
+    made = Meter(CONFIG, TARGETS, None, on_step=lambda line, step: told.append((line, step)))
+    begin(made, FIXED, MOBILE)
+    assert told == []
+    made.spend(FIXED.id, Check.TCP, Role.DOMESTIC, 990_000_000)
+    begin(made, FIXED, MOBILE, now_ms=30_000)
+    begin(made, FIXED, MOBILE, now_ms=60_000)
+    assert told == [(FIXED.id, made.allowance(FIXED.id).step)]
+    assert told[0][1] > 0
+
+
+def test_what_a_month_affords_ends_with_its_budget() -> None:
+    """To the byte; a line without a budget affords everything."""
+    made = meter()
+    made.spend(FIXED.id, Check.TCP, Role.DOMESTIC, 999_999_000)
+    assert made.affords(FIXED, 1000)
+    assert not made.affords(FIXED, 1001)
+    free = meter(Config(budget=BudgetConfig(month_mb=10, lines="mobile")))
+    assert free.affords(FIXED, 10**12)
+    assert not free.affords(MOBILE, 10**12)

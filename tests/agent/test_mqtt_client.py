@@ -1,7 +1,6 @@
 """The one connection: endpoints, TLS, sockets that others make, servers that hang."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import threading
@@ -36,13 +35,16 @@ async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
     [
         ("mqtts://a.example:8883", Endpoint("mqtts", "a.example", 8883)),
         ("wss://192.0.2.7:443/", Endpoint("wss", "192.0.2.7", 443)),
+        ("wss://a.example:443/x/y", Endpoint("wss", "a.example", 443, path="/x/y")),
         ("mqtts://[2001:db8::7]:8883", Endpoint("mqtts", "2001:db8::7", 8883)),
+        ("mqtts://a.example:443?at=192.0.2.7", Endpoint("mqtts", "a.example", 443, "192.0.2.7")),
+        ("wss://a.example:443/?at=2001:db8::7", Endpoint("wss", "a.example", 443, "2001:db8::7")),
     ],
 )
 def test_an_endpoint_is_read_and_written(text: str, endpoint: Endpoint) -> None:
-    """Names, IPv4 and IPv6."""
+    """Names, IPv4 and IPv6, and addresses beside names."""
     assert parse_endpoint(text) == endpoint
-    assert str(endpoint) == text.rstrip("/")
+    assert str(endpoint) == text.rstrip("/").replace("/?", "?")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,10 @@ def test_an_endpoint_is_read_and_written(text: str, endpoint: Endpoint) -> None:
         "mqtts://a:0",
         "wss://a:65536",
         "wss://a b:1",
+        "mqtts://a:8883?at=b.example",
+        "mqtts://a:8883?at=1.2.3.4.5",
+        "mqtts://a:8883?at=",
+        "mqtts://a:8883/mqtt",
     ],
 )
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
@@ -117,38 +123,6 @@ async def test_nobody_there_is_said(server: LocalServer) -> None:
     with pytest.raises(aiomqtt.MqttError) as caught:
         await LineClient(endpoint, tls=_tls(server), identifier="x").__aenter__()
     assert connect_problem(caught.value) == "nothing listens at the server's address"
-
-
-async def test_a_tarpit_does_not_hold_a_connection_up(server: LocalServer) -> None:
-    """A server that accepts and says nothing costs its budget, not more."""
-    with socket.create_server((HOST, 0)) as tarpit:
-        endpoint = Endpoint("mqtts", HOST, tarpit.getsockname()[1])
-        client = LineClient(endpoint, tls=_tls(server), identifier="x", budget_s=0.2)
-        with pytest.raises(aiomqtt.MqttError) as caught:
-            await client.__aenter__()
-    assert connect_problem(caught.value) == "no answer in time"
-
-
-async def test_a_trickle_does_not_hold_a_connection_up(server: LocalServer) -> None:
-    """A byte now and then, for ever, is no answer either."""
-
-    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while not writer.is_closing():
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0.05)
-        writer.close()
-
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(server.layout.certificate("broker"), server.layout.key("broker"))
-    async with await asyncio.start_server(trickle, HOST, 0, ssl=tls) as slow:
-        endpoint = Endpoint("wss", HOST, slow.sockets[0].getsockname()[1])
-        client = LineClient(endpoint, tls=_tls(server), identifier="x", budget_s=0.2)
-        with pytest.raises(aiomqtt.MqttError) as caught:
-            async with asyncio.timeout(20):
-                await client.__aenter__()
-    assert connect_problem(caught.value) == "no answer in time"
 
 
 async def test_an_attempt_that_was_given_up_cannot_connect_later(server: LocalServer) -> None:

@@ -312,6 +312,32 @@ async def test_a_tight_round_leaves_nothing_out(
         assert at_30 == (["site", "site", "far"] if 30_000 in measured else [])
 
 
+async def test_what_is_asked_for_runs_once_in_the_next_round_on_that_line(world: World) -> None:
+    """In the first family that both have; a line that is not there is not measured."""
+    made = sampler_of(world)
+    for line in (A.id, "gone-1"):
+        made.ask(line, TARGETS[1], Check.TRACE)
+    v6_only = Target(
+        id="v6", role=Role.INTERNATIONAL, host="2001:db8::1", checks=(Check.ICMP,), families=(6,)
+    )
+    made.ask(B.id, v6_only, Check.TRACE)
+    async with running(made, world, A, B):
+        (asked,) = (one for one in world.samples if one.check is Check.TRACE)
+        assert (asked.line, asked.target, asked.family) == (A.id, "far", 4)
+        assert (asked.slot_ms, asked.round_ms) == (30_000, 30_000)
+        assert (A.id, "far", Check.TRACE, 100) in world.spent
+        assert len(world.samples) == 1 + 18
+
+
+async def test_the_period_in_force_can_be_read(world: World) -> None:
+    """Not the configured one: what the last round went by."""
+    made = sampler_of(world)
+    assert made.state.period_s is None
+    world.paces = [Pace(10.0, 0.0, 1.0)]
+    async with running(made, world, A):
+        assert made.state.period_s == 10.0
+
+
 async def test_a_round_with_nothing_due_takes_its_time(world: World) -> None:
     """The budget and the pace are asked anew once it began, not at once for all that follow."""
     world.paces = [USUAL]

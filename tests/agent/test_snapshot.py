@@ -19,6 +19,8 @@ STATUS: dict[str, Any] = {
             "kind": "fixed",
             "device": "eth0",
             "usable": True,
+            "operator": None,
+            "modem": None,
             "families": [4],
             "problems": [],
             "checks": 12,
@@ -92,6 +94,17 @@ def test_a_probe_that_is_well_says_so() -> None:
         "Backlog      85 records not yet at the server",
         "Uplink       connected over fixed-1 for 1 h 1 min; server heard 4 s ago",
         "Clock        known to within 0.085 s (from server)",
+    ]
+
+
+def test_a_mobile_line_tells_its_operator_and_its_modem() -> None:
+    """Below its own line, above its data."""
+    line = {**STATUS["lines"][0], "id": "mobile-1", "kind": "mobile", "operator": "00101"}
+    told = words(lines=[{**line, "modem": {"words": "SIM missing"}}]).splitlines()
+    assert told[2:5] == [
+        "mobile-1     mobile, works; 11 of 12 checks answered",
+        "             operator 00101",
+        "             modem: SIM missing",
     ]
 
 

@@ -7,13 +7,16 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from nacl.signing import SigningKey
 
 from linewatch_agent.mqtt_client import Endpoint, open_socket
-from linewatch_agent.uplink import BACKOFF_MAX_S, NotNowError, Way, backoff_ceiling_s
+from linewatch_agent.uplink import BACKOFF_MAX_S, backoff_ceiling_s
+from linewatch_agent.uplink_backend import NotNowError
+from linewatch_agent.way_order import Way
 from linewatch_core.errors import MalformedError
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import StreamAck
@@ -156,8 +159,8 @@ async def test_every_way_is_tried_and_the_one_that_worked_comes_first(
                 assert asked == [*ports, server.mqtts.port]
                 await here.say(0)
                 await here.until(lambda: here.backend.times)
-                assert here.uplink._client is not None
-                here.uplink._client.hang_up()
+                assert here.uplink._session is not None
+                here.uplink._session.client.hang_up()
                 await here.until(lambda: len(asked) == 5)
                 assert asked[4:] == [server.mqtts.port]
                 assert here.uplink.state.attempts == 5
@@ -397,3 +400,87 @@ async def test_draining_waits_for_the_last_ack_but_not_for_ever(
         await here.say(10)
         await draining
         assert here.backend.machine.backlog() == 0
+
+
+async def test_a_good_session_that_the_server_cut_is_renewed_within_the_fleets_spread(
+    server: LocalServer,
+    tmp_path: Path,
+    short_waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The broker is killed under everybody; nobody may be back before his turn."""
+    monkeypatch.setattr("linewatch_agent.uplink.STEADY_S", 0.0)
+    async with scene(server, tmp_path, [way(server.mqtts)]) as here:
+        here.start()
+        await here.until(here.statuses)
+        await here.say(0, spread_s=200)
+        await here.until(lambda: here.backend.times)
+        server.kill_broker()
+        await here.until(lambda: short_waits)
+        assert short_waits[0] == 200
+
+
+async def test_a_start_waits_for_its_turn_in_the_fleets_spread(
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
+) -> None:
+    """Power came back everywhere at once: what the server set before is remembered."""
+    kept = b'{"spread_s": 200}'
+    async with scene(server, tmp_path, [way(server.mqtts)], kept=kept) as here:
+        here.start()
+        await here.until(lambda: here.uplink.state.connected)
+        assert short_waits == [200]
+
+
+async def test_a_good_session_over_a_line_that_went_away_is_renewed_at_once(
+    server: LocalServer,
+    tmp_path: Path,
+    short_waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own trouble, not the fleet's: another line may get through."""
+    monkeypatch.setattr("linewatch_agent.uplink.STEADY_S", 0.0)
+    async with scene(server, tmp_path, [way(server.mqtts, "fixed-1")]) as here:
+        here.start()
+        await here.until(here.statuses)
+        await here.say(0, spread_s=200)
+        await here.until(lambda: here.backend.times)
+        here.backend.all_ways = [way(server.mqtts, "mobile-1")]
+        server.kill_broker()
+        await here.until(lambda: short_waits)
+        assert short_waits[0] == 2
+
+
+async def test_pokes_in_quick_succession_are_one(server: LocalServer, tmp_path: Path) -> None:
+    """A target that comes and goes must not undo the backoff; a minute later it counts again."""
+    async with scene(server, tmp_path, []) as here:
+        moments = [1000.0, 1030.0, 1059.9, 1060.0]
+        poked = []
+        for moment in moments:
+            here.uplink._now_s = partial(float, moment)
+            here.uplink._poked.clear()
+            here.uplink.poke("fixed-1")
+            poked.append(here.uplink._poked.is_set())
+        assert poked == [True, False, False, True]
+
+
+async def test_a_memory_that_cannot_be_kept_is_not_worth_a_session(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """On a full disk acks still come in, and make room; it is tried again with each."""
+    tried = 0
+
+    async def full(memory: bytes) -> None:
+        nonlocal tried
+        tried += 1
+        raise NotNowError("no space left")
+
+    async with scene(server, tmp_path, [way(server.mqtts)]) as here:
+        here.backend.remember = full  # type: ignore[method-assign]
+        here.hold(1, 20)
+        here.start()
+        await here.until(here.statuses)
+        await here.say(10, spread_s=5)
+        await here.until(here.segments)
+        await here.say(20, birth=False)
+        await here.until(lambda: here.backend.machine.backlog() == 0)
+        assert (tried, here.backend.conn) == (2, 1)

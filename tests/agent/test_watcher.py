@@ -29,6 +29,7 @@ class Machine:
     found: list[Line] = field(default_factory=list)
     changes: list[LineChanged] = field(default_factory=list)
     handed: list[Sequence[Line]] = field(default_factory=list)
+    operators: dict[str, str] = field(default_factory=dict)
 
     async def look(self, *lines: Line) -> list[LineChanged]:
         """Look while these lines are there; return what is news."""
@@ -52,8 +53,17 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     monkeypatch.setattr(watcher, "find_lines", find)
     changes: list[LineChanged] = []
+    operators: dict[str, str] = {}
     made = Machine(
-        LineWatcher(Config(), tmp_path, on_lines=take, on_change=changes.append), changes=changes
+        LineWatcher(
+            Config(),
+            tmp_path,
+            on_lines=take,
+            on_change=changes.append,
+            operator_of=operators.get,
+        ),
+        changes=changes,
+        operators=operators,
     )
     return made
 
@@ -101,6 +111,30 @@ async def test_what_leads_nowhere_else_is_no_news(machine: Machine) -> None:
     moved = replace(FIXED, gateways={4: "192.168.1.1"}, resolvers=("192.168.1.1",))
     assert await machine.look(moved) == []
     assert machine.handed[-1] == [moved]
+
+
+async def test_an_operator_is_told_when_it_is_known_and_stays(machine: Machine) -> None:
+    """Learned from the modem; not forgotten with it, nor with the device."""
+    [first] = await machine.look(MODEM)
+    assert first.operator is None
+    machine.operators["mobile-1"] = "00101"
+    [learned] = await machine.look(MODEM)
+    assert (learned.line, learned.usable, learned.operator) == ("mobile-1", True, "00101")
+    machine.operators.clear()
+    assert await machine.look(MODEM) == []
+    [gone] = await machine.look()
+    assert (gone.usable, gone.operator) == (False, "00101")
+    machine.operators["mobile-1"] = "00105"
+    [back] = await machine.look(MODEM)
+    assert (back.usable, back.operator) == (True, "00105")
+
+
+async def test_the_configuration_s_operator_comes_before_the_modem_s(machine: Machine) -> None:
+    """Also of a fixed line, which has no modem; a device that went keeps it."""
+    machine.operators["mobile-1"] = "00101"
+    named = [replace(FIXED, operator="north"), replace(MODEM, operator="south")]
+    assert [one.operator for one in await machine.look(*named)] == ["north", "south"]
+    assert [one.operator for one in await machine.look()] == ["north", "south"]
 
 
 async def test_ids_are_kept_over_a_restart_without_names(machine: Machine, tmp_path: Path) -> None:

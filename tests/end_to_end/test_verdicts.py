@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from linewatch_core.ids import ProbeId
+from linewatch_core.records import Check
 from linewatch_core.timebase import Interval
 from linewatch_server.fleet.keys import recipient_secrets
 from linewatch_server.index.queries import Queries
@@ -144,6 +145,15 @@ def test_a_cut_abroad_and_its_end_are_told_and_dated(watched: Watched) -> None:
     assert_dates(back, joined)
     assert lost.samples, "the evidence is named"
     assert back.samples, "the evidence is named"
+    watched.world.until("the traces of the changes at the server", lambda: traced(watched) >= 4)
+
+
+def traced(watched: Watched) -> int:
+    """Return how many traces the server has: of each change, one at home and one abroad."""
+    layout = Layout(watched.world.server)
+    queries = Queries(watched.world.server, recipient_secrets=recipient_secrets(layout))
+    rows = queries.samples(watched.probe, LINE, 0, 2**53)
+    return sum(row.sample.check is Check.TRACE for row in rows)
 
 
 def assert_dates(told: TransitionView, when: Moment) -> None:

@@ -1,106 +1,88 @@
-"""Play a scenario in the lab, and show truth beside what each line's hosts answer.
+"""Play a scenario in the lab with the real agent and server, and show truth beside verdicts.
 
-    python -m tests.lab kazakhstan-2022
+    python -m tests.lab kazakhstan-2022          # as root; exits 0 only if every bar holds
+    python -m tests.lab --all --seeds 3          # every scenario, three times
     python -m tests.lab --list
 
-Needs root. Prints a line whenever the truth or what is seen changes. Verdicts
-are not judged here; faults of a scenario are told, not made.
+Exit code 1: a bar is missed; 2: it cannot be played.
 """
 
 import argparse
+import random
 import sys
-import time
-from datetime import timedelta
-from typing import Any
+from pathlib import Path
 
-import msgspec
+from rich.console import Console
 
 from linewatch_agent.plan.toml_errors import ConfigError
-from linewatch_core.records import Check, Role
-from linewatch_core.targets import Target
-from tests.lab.country import Country
-from tests.lab.knobs import Knob
-from tests.lab.lab_time import lab_time
-from tests.lab.plan import CountryPlan, load_country
-from tests.lab.player import steps, turn
+from linewatch_core.errors import LinewatchError
+from tests.lab.agent_config import Pace
+from tests.lab.all_scenarios import play_all
+from tests.lab.outcome import Outcome
+from tests.lab.outcome_json import to_json
+from tests.lab.plan import load_country
+from tests.lab.replay import play
+from tests.lab.report import show
 from tests.lab.scenario import Scenario
 from tests.lab.scenario_file import SCENARIOS, load_scenario
-from tests.lab.targets import lab_targets
-from tests.lab.worker import Worker
+from tests.lab.screen import Screen
 
-TIMEOUT_S = 0.8
-"""Below the length of a round, above the slowest line's round trip."""
-_SETS = (Role.DOMESTIC, Role.INTERNATIONAL)
+PIPE_WIDTH = 120
 
 
 def main(arguments: list[str]) -> int:
-    """Play what the command line says; return 0, or 2 for what can't be played."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
-    parser.add_argument("scenario", nargs="?", default="kazakhstan-2022")
-    parser.add_argument("--list", action="store_true", help="say which scenarios there are")
-    parser.add_argument("--seed", type=int, help="of the relay's dice")
-    parser.add_argument("--period-s", type=float, default=30.0, help="a round stands for this long")
-    parser.add_argument("--round-s", type=float, default=1.0, help="a round takes this long")
-    asked = parser.parse_args(arguments)
+    """Do what the command line says; return the exit code."""
+    asked = _parser().parse_args(arguments)
+    pace = Pace(round_s=asked.round_s, period_s=asked.period_s)
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     try:
+        names = [path.stem for path in sorted(SCENARIOS.glob("*.toml"))]
         if asked.list:
-            for path in sorted(SCENARIOS.glob("*.toml")):
-                scenario = load_scenario(path.stem, load_country())
-                print(f"{scenario.name:30} {' '.join(scenario.about.split())}")
+            for scenario in (load_scenario(name, load_country()) for name in names):
+                console.print(
+                    f"{scenario.name:30} {' '.join(scenario.about.split())}", soft_wrap=True
+                )
             return 0
+        if asked.all:
+            seeds = [_seed(asked.seed) + number for number in range(asked.seeds)]
+            return play_all(names, seeds, pace, console, with_modems=not asked.no_modems)
         scenario = load_scenario(asked.scenario, load_country())
-        with Country(seed=asked.seed) as country:
-            print(f"seed {country.seed}; leftovers removed: {len(country.swept)}", flush=True)
-            _play(country, scenario, period_s=asked.period_s, round_s=asked.round_s)
-    except (ConfigError, RuntimeError) as error:
+        outcome = _play(scenario, asked, pace, console)
+    except (ConfigError, LinewatchError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    show(outcome, console)
+    if asked.json is not None:
+        asked.json.write_bytes(to_json(outcome))
+    return 1 if outcome.missed_bars() else 0
 
 
-def _play(country: Country, scenario: Scenario, *, period_s: float, round_s: float) -> None:
-    mapping = lab_time(scenario, period_s=period_s, round_s=round_s)
-    print(f"{scenario.name}: {mapping.length_s / 60:.1f} minutes", flush=True)
-    probe = country.worker("tests.lab.probe", place="probe")
-    probe.await_ready()
-    coming = list(steps(scenario, mapping))
-    began_s, shown = time.monotonic(), ""
-    while (now_s := time.monotonic() - began_s) < mapping.length_s:
-        while coming and coming[0].lab_s <= now_s:
-            step = coming.pop(0)
-            if isinstance(step.event.what, Knob):
-                turn(country, step)
-            print(f"{'begins' if step.begins else 'ends':>10} {step.event.what}", flush=True)
-        moment_s = mapping.to_scenario(now_s)
-        row = _row(country.plan, scenario, moment_s, probe)
-        if row != shown:
-            print(f"{scenario.begins + timedelta(seconds=moment_s):%d %b %H:%M}  {row}", flush=True)
-            shown = row
-        due_s = began_s + (now_s // round_s + 1) * round_s
-        time.sleep(max(0.0, due_s - time.monotonic()))
+def _play(scenario: Scenario, asked: argparse.Namespace, pace: Pace, console: Console) -> Outcome:
+    seed = _seed(asked.seed)
+    console.print(f"seed {seed}")
+    with Screen(scenario, load_country(), console) as screen:
+        return play(
+            scenario, seed=seed, pace=pace, show=screen.show, with_modems=not asked.no_modems
+        )
 
 
-def _row(plan: CountryPlan, scenario: Scenario, moment_s: float, probe: Worker) -> str:
-    """Return per line its truth and how many hosts at home and abroad answer TCP."""
-    anchors = [target for target in lab_targets(plan) if _is_anchor(target)]
-    asked: list[list[Any]] = [
-        [line.id, msgspec.to_builtins(anchor), Check.TCP, TIMEOUT_S]
-        for line in plan.line
-        for anchor in anchors
-    ]
-    answers = iter(probe.ask(asked))
-    cells = []
-    for line in plan.line:
-        up = dict.fromkeys(_SETS, 0)
-        for anchor in anchors:
-            up[anchor.role] += next(answers)["failure"] is None
-        truth = next(t.state for t in scenario.truth_of(line.id) if moment_s < t.ends_s)
-        cells.append(f"{line.id} {truth:10} {up[Role.DOMESTIC]}+{up[Role.INTERNATIONAL]} up")
-    return "   ".join(cells)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("scenario", nargs="?", default="kazakhstan-2022")
+    parser.add_argument("--list", action="store_true", help="say which scenarios there are")
+    parser.add_argument("--all", action="store_true", help="play every scenario, one table")
+    parser.add_argument("--seeds", type=int, default=1, help="with --all: how often each")
+    parser.add_argument("--seed", type=int, help="of the relay's dice; default: a new one")
+    parser.add_argument("--no-modems", action="store_true", help="mobile lines without modems")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome there")
+    parser.add_argument("--period-s", type=float, default=30.0, help="a round stands for this long")
+    parser.add_argument("--round-s", type=float, default=1.0, help="a round takes this long")
+    return parser
 
 
-def _is_anchor(target: Target) -> bool:
-    return target.role in _SETS and Check.TCP in target.checks
+def _seed(given: int | None) -> int:
+    return random.randrange(2**32) if given is None else given
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import msgspec
 from linewatch_core.records import LineKind
 from tests.lab import wiring
 from tests.lab.certificates import TRUST_FILE
+from tests.lab.disk import unmount_below
 from tests.lab.ip import batch, demand_root, make_namespaces
 from tests.lab.knobs import EVERYWHERE, MOBILE_ONLY, Knob, Options, option_fault
 from tests.lab.leftovers import new_marker, remove_netns, sweep
@@ -40,14 +41,17 @@ class _Setting:
 class Country:
     """A running lab. Attributes: `plan`, `folder` (certificates), `swept` (leftovers removed)."""
 
-    def __init__(self, *, seed: int | None = None) -> None:
-        """Prepare a lab; `seed` is the dice's of the relay, printed by who wants a run again.
+    def __init__(self, *, seed: int | None = None, delays: float = 1.0, rates: float = 1.0) -> None:
+        """Prepare a lab.
 
+        Args:
+            seed: the dice's of the relay, printed by who wants a run again.
+            delays, rates: what every link's delay and rate are multiplied by.
         Raises:
             RuntimeError: not root, or a tool is missing; says what to do.
         """
         demand_root()
-        self.plan: CountryPlan = load_country()
+        self.plan: CountryPlan = load_country().nearer(delays=delays, rates=rates)
         self.seed = secrets.randbits(32) if seed is None else seed
         self._marker = new_marker()
         self._settings: dict[str, list[_Setting]] = {line.id: [] for line in self.plan.line}
@@ -80,6 +84,7 @@ class Country:
         self._workers.clear()
         for place in wiring.places(self.plan):
             remove_netns(self._name(place))
+        unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def netns(self, place: str) -> Netns:
@@ -148,6 +153,15 @@ class Country:
             if kept != self._settings[line.id]:
                 self._settings[line.id] = kept
                 self._set_line(line)
+
+    def plug(self, line: LinePlan, *, there: bool) -> None:
+        """Take a mobile line's device away from the probe, as if pulled out, or give it back."""
+        away = f"gone-{line.device}"
+        names = (away, line.device) if there else (line.device, away)
+        rename = [f"link set {names[0]} down", f"link set {names[0]} name {names[1]}"]
+        batch(rename, netns=self._name("probe"))
+        if there:
+            self._set_line(line)
 
     def _lines(
         self, knob: Knob, operator: str | None, kind: LineKind | None

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from linewatch_core.verdict.settings import DEFAULTS, Settings
+from linewatch_core.records import VerdictSettings
+from linewatch_core.verdict.settings import DEFAULTS, hold_of
 from linewatch_core.verdict.states import LineVerdict
 from tests.lab.scenario import Scenario
 
 SLACK_ROUNDS = 6
 """Beyond what a verdict needs: one round may straddle a change, another be late."""
+
+NEED_A_NORMAL = frozenset({LineVerdict.THROTTLED, LineVerdict.DATA_CUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def compress(changes_s: Sequence[float], needed_s: Sequence[float], *, speed: fl
 
 
 def lab_time(
-    scenario: Scenario, *, period_s: float, round_s: float, settings: Settings = DEFAULTS
+    scenario: Scenario, *, period_s: float, round_s: float, settings: VerdictSettings = DEFAULTS
 ) -> LabTime:
     """Return a scenario's compressed time, each stretch as long as its verdicts need.
 
@@ -105,14 +108,15 @@ def lab_time(
         )
         for begins_s, ends_s in pairwise(changes)
     ]
-    if any(truth.state == LineVerdict.THROTTLED for truth in scenario.truth):
-        # Nothing is slow that was not seen to be faster: the first stretch teaches the normal.
-        values = settings.baseline_values_min + 1
+    if any(truth.state in NEED_A_NORMAL for truth in scenario.truth):
+        # Nothing is slow, or weak, that was not seen otherwise: the first stretch teaches it.
+        # Twice the values, since it may lie over the turn of an hour (docs/verdicts.md).
+        values = 2 * settings.baseline_values_min + 1
         needs[0] += values * settings.baseline_spacing_ms / 1000
     return compress(changes, needs, speed=period_s / round_s)
 
 
-def _needed_s(state: str, period_s: float, settings: Settings) -> float:
-    hold = settings.hold_of(LineVerdict(state))
+def _needed_s(state: str, period_s: float, settings: VerdictSettings) -> float:
+    hold = hold_of(settings, LineVerdict(state))
     rounds = max(hold.raise_rounds, hold.clear_rounds) + SLACK_ROUNDS
     return hold.raise_ms / 1000 + rounds * period_s

@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.lab.disk import unmount_below
+
 PREFIX = "lwlab"
 _NETNS = Path("/run/netns")
 _MARKED = re.compile(rf"{PREFIX}-(\d+)-(\d+)-\d+(?:-[a-z0-9_]+)?")
@@ -33,6 +35,7 @@ def sweep() -> list[str]:
         if path.parent == _NETNS:
             remove_netns(path.name)
         else:
+            unmount_below(path)
             shutil.rmtree(path, ignore_errors=True)
     return sorted(path.name for path in stale)
 

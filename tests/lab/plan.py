@@ -92,6 +92,18 @@ class CountryPlan(_Table, frozen=True, kw_only=True):
     line: tuple[LinePlan, ...]
     site: tuple[SitePlan, ...]
 
+    def nearer(self, *, delays: float, rates: float) -> "CountryPlan":
+        """Return the same country with every link's delay and rate multiplied."""
+        links = (
+            msgspec.structs.replace(
+                each,
+                delay_ms=each.delay_ms * delays,
+                rate_kbit=None if each.rate_kbit is None else each.rate_kbit * rates,
+            )
+            for each in (self.international, *self.line)
+        )
+        return msgspec.structs.replace(self, international=next(links), line=tuple(links))
+
     def subnet(self, line: LinePlan) -> str:
         """Return the first three bytes of the addresses on a line's access link.
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linewatch_core.records import Check, Detail, Role, Sample
-from linewatch_core.verdict.inputs import CachedTruth, LineFacts, Round, Seen
+from linewatch_core.records import CachedTruth, Check, Detail, Role, Sample
+from linewatch_core.verdict.inputs import LineFacts, Round, Seen
 from tests.lab.plan import CountryPlan
 from tests.lab.targets import lab_targets
 from tests.lab.worker import Worker

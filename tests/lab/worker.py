@@ -19,15 +19,20 @@ class Worker:
     """A running `python -m MODULE`, as its parent sees it."""
 
     def __init__(
-        self, module: str, *arguments: str, netns: str, env: dict[str, str] | None = None
+        self,
+        module: str,
+        *arguments: str,
+        netns: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> None:
-        """Start it in a namespace; it must say `ready` once it is.
+        """Start it in a namespace (None: in this process's own); it must say `ready` once it is.
 
         Raises:
             RuntimeError: it ended or said something else first.
         """
         settings = [f"{key}={value}" for key, value in (env or {}).items()]
-        command = ["ip", "netns", "exec", netns, "env", *settings]
+        inside = [] if netns is None else ["ip", "netns", "exec", netns]
+        command = [*inside, "env", *settings]
         self._name = module.rpartition(".")[2]
         self._process = subprocess.Popen(
             [*command, sys.executable, "-m", module, *arguments],

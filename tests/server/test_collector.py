@@ -126,6 +126,7 @@ async def scene(server: LocalServer, folder: Path) -> AsyncIterator[Scene]:
                 ack_key=ack_key,
                 clock=ServerClock(7),
                 answer_enrolment=lambda request, topic: request + b" on " + topic.encode(),
+                spread_s=lambda: 45,
             )
             async with server.probe_client(identity) as client:
                 await client.subscribe(topics.ack(identity.probe), qos=1)
@@ -173,6 +174,7 @@ async def test_what_is_stored_is_acknowledged_in_the_servers_name(
         await here.send()
         await here.until(lambda: here.acked() == StreamAck(10))
         first, last = here.acks[0], here.acks[-1]
+        assert (first.spread_s, last.spread_s) == (45, 45)
         assert (first.birth, last.birth) == (True, False)
         assert (last.conn, last.probe, last.server_error_ms) == (3, here.probe, 7)
         assert last.key is not None
@@ -361,3 +363,28 @@ async def test_a_bug_ends_the_collector(
         with pytest.raises(ExceptionGroup):
             async with asyncio.timeout(10):
                 await task
+
+
+@pytest.mark.parametrize(
+    ("waiting", "credit"),
+    [(0, 262_144), (511, 262_144), (512, 32_768), (2047, 32_768), (2048, 4_096), (9999, 4_096)],
+)
+def test_the_longer_the_queue_the_smaller_the_credit(waiting: int, credit: int) -> None:
+    """Never 0: a probe that waits with nothing on its way would get no further ack."""
+    assert module.credit_bytes(waiting) == credit
+
+
+async def test_a_busy_server_says_so_in_its_acks(server: LocalServer, tmp_path: Path) -> None:
+    """What still waits behind a batch counts; once it is stored, the credit is whole again."""
+    async with scene(server, tmp_path) as here:
+        birth = encode_status(Status(state="online", conn=1, epoch=here.writer.epoch))
+        queue = here.collector._queue
+        queue.put_nowait(Message(topics.status(here.probe), birth, 0))
+        for _ in range(600 + module.BATCH_MAX):
+            queue.put_nowait(Message("nobody's", b"", 0))
+        here.start()
+        await here.until(lambda: here.acks)
+        assert here.acks[0].credit_bytes == 32_768
+        await here.send()
+        await here.until(lambda: here.acked() == StreamAck(10))
+        assert here.acks[-1].credit_bytes == 262_144

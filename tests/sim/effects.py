@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from linewatch_core.records import Check
-from linewatch_core.verdict import Bearer, Registration
+from linewatch_core.records import Bearer, Check, Registration
 from tests.lab.knobs import Knob
 from tests.lab.scenario import Fault
 
@@ -40,7 +39,13 @@ class Fate(StrEnum):
     SLOW = "slow"
     INTERCEPTED = "intercepted"
     HANGING = "hanging"
+    MISTIMED = "mistimed"
     PORTAL = "portal"
+
+
+def _silent_modem(*, present: bool) -> dict[str, Any]:
+    said = ("sim", "registration", "bearer", "signal_dbm", "operator", "technology")
+    return {"present": present, **dict.fromkeys(said)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,14 @@ EFFECTS: dict[Knob, tuple[Effect, ...]] = {
     Knob.LINK_DOWN: (Effect(Scope.LINE, ALL, Fate.SILENT),),
 }
 
+WRONG_CLOCKS = frozenset({Fault.CLOCK_1970, Fault.CLOCK_AHEAD})
+FAULTS: dict[Fault, tuple[Effect, ...]] = {
+    clock: (Effect(Scope.LINE, frozenset({Check.HTTP, Check.CONTRAST}), Fate.MISTIMED),)
+    for clock in WRONG_CLOCKS
+}
+"""By a wrong clock every certificate is out of its time; an alternation takes that for an
+answer, and nothing else looks at certificates."""
+
 FIXED_PROBLEMS: dict[Knob | Fault, tuple[str, ...]] = {Knob.LINK_DOWN: ("no_carrier",)}
 MOBILE_PROBLEMS: dict[Knob | Fault, tuple[str, ...]] = {
     Knob.BEARER_REFUSED: ("no_address", "no_route"),
@@ -104,11 +117,17 @@ MOBILE_PROBLEMS: dict[Knob | Fault, tuple[str, ...]] = {
 
 MODEM: dict[Knob | Fault, dict[str, Any]] = {
     Knob.BEARER_REFUSED: {"bearer": Bearer.REFUSED},
-    Fault.MODEM_GONE: {"present": False, "registration": None, "bearer": None},
+    Fault.MODEM_GONE: _silent_modem(present=False),
+    Fault.MODEM_HUNG: _silent_modem(present=True),
     Fault.RADIO_LOST: {"registration": Registration.SEARCHING, "signal_dbm": None},
 }
 """What a modem says otherwise meanwhile; without: SIM ready, registered at home, bearer up."""
 
-SERVER_AWAY = frozenset({Fault.BROKER_DOWN, Fault.COLLECTOR_DOWN})
-SIMULATED = SERVER_AWAY | {Fault.MODEM_GONE, Fault.RADIO_LOST}
+SERVER_AWAY = frozenset({Fault.BROKER_DOWN, Fault.BROKER_WIPED, Fault.SERVER_RESTORED})
+"""Those for whose length nobody takes a connection."""
+SIMULATED = (
+    SERVER_AWAY
+    | WRONG_CLOCKS
+    | {Fault.COLLECTOR_DOWN, Fault.POWER_CUT, Fault.MODEM_GONE, Fault.MODEM_HUNG, Fault.RADIO_LOST}
+)
 """Faults that the simulation can make."""

@@ -14,15 +14,28 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from linewatch_agent.plan.schedule import Slot
-from linewatch_core.records import Check, LineKind, Role, Sample, ThroughputDetail
+from linewatch_core.records import (
+    MODEM_TARGET,
+    Bearer,
+    Check,
+    LineKind,
+    ModemDetail,
+    Registration,
+    Role,
+    Sample,
+    Sim,
+    ThroughputDetail,
+)
 from linewatch_core.targets import GATEWAY_HOST, Target
-from linewatch_core.verdict import Bearer, ModemFacts, Registration, Sim
 from tests.lab.knobs import Knob
 from tests.lab.plan import CountryPlan, LinePlan
 from tests.lab.scenario import Event, Fault, Scenario
 from tests.lab.targets import lab_targets
+from tests.sim import course
+from tests.sim.course import Clock
 from tests.sim.effects import (
     EFFECTS,
+    FAULTS,
     FIXED_PROBLEMS,
     MOBILE_PROBLEMS,
     MODEM,
@@ -37,7 +50,9 @@ LOSS = 0.005
 """Share of all single questions that get no answer, on any line at any time."""
 NOISE = 0.3
 GOODPUT_BYTES = 49_152
-SIGNAL_DBM = -95.0
+SIGNAL_DBM, SIGNAL_NOISE_DB = -95, 3
+NETWORK_CODES = {"alpha": "00101", "beta": "00102", "gamma": "00103"}
+"""Country 001 is for tests (ITU-T E.212)."""
 MANY_PAIRS = 5
 SINGLE = frozenset({Check.ICMP, Check.TCP, Check.DNS})
 """Checks of one question, which one lost packet fails here."""
@@ -94,6 +109,7 @@ class LineState:
         loss: share of single questions that fail.
         bytes_per_s: what passes.
         reaches_server: the broker answers.
+        clock: what the probe's clock is worth, on every line the same.
     """
 
     shapes: dict[tuple[str, Check], Shape]
@@ -101,46 +117,65 @@ class LineState:
     bytes_per_s: float
     rtt_s: float
     problems: tuple[str, ...]
-    modem: ModemFacts | None
+    modem: ModemDetail | None
     reaches_server: bool
+    clock: Clock
 
 
 class Network:
-    """All lines over a whole scenario."""
+    """All lines over a whole scenario.
+
+    `lost` are the checks that failed by chance alone: line, target, and the round's begin
+    in seconds.
+    """
 
     def __init__(self, country: CountryPlan, scenario: Scenario, rng: random.Random) -> None:
         self.targets = sim_targets(country, scenario)
         self.length_s = scenario.length_s
         self._country = country
-        self._scenario = scenario
+        self._events = course.events(scenario)
         self._roll = rng.random
-        self._changes_s = scenario.changes_s()
+        moments = {moment for each in self._events for moment in (each.begins_s, each.ends_s)}
+        self._changes_s = tuple(sorted(moments | set(scenario.changes_s())))
         self._states: dict[int, dict[str, LineState]] = {}
+        self.lost: list[tuple[str, str, float]] = []
 
     def at(self, moment_s: float) -> dict[str, LineState]:
         """Return every line's state at a moment of the scenario."""
         number = bisect_right(self._changes_s, moment_s)
         if number not in self._states:
-            events = [e for e in self._scenario.events if e.begins_s <= moment_s < e.ends_s]
+            events = [e for e in self._events if e.begins_s <= moment_s < e.ends_s]
+            clock = course.clock_at(events, moment_s)
             self._states[number] = {
-                line.id: self._state(line, self._on(line, events)) for line in self._country.line
+                line.id: self._state(line, self._on(line, events), clock)
+                for line in self._country.line
             }
         return self._states[number]
 
+    def collects(self, moment_s: float) -> float:
+        """Return when the server next takes what the broker has: now, or after an outage."""
+        down = (e for e in self._events if e.what is Fault.COLLECTOR_DOWN)
+        return max([moment_s, *(e.ends_s for e in down if e.begins_s <= moment_s < e.ends_s)])
+
     def measure(
-        self, slots: Sequence[Slot], origin_ms: int, busy_line: str | None
+        self, slots: Sequence[Slot], kernel_s: float, busy_line: str | None
     ) -> Iterator[Sample]:
-        """Yield the samples of slots on every line; `origin_ms` is the scenario's start."""
+        """Yield the samples of a round's slots on every line, and first what modems say.
+
+        `kernel_s` is when the boot's clock was 0.
+        """
         roll = self._roll
+        yield from self._modems(slots[0].round_ms, kernel_s)
         for slot in slots:
             target, check = slot.target.id, slot.check
-            for line, state in self.at((slot.slot_ms - origin_ms) / 1000).items():
+            for line, state in self.at(kernel_s + slot.slot_ms / 1000).items():
                 if check is Check.ICMP and target == GATEWAY.id and state.problems:
                     continue
                 made = state.shapes[target, check]
                 dice = roll()
                 failure, rtt_us, detail = made.failure, made.rtt_us, made.detail
                 if failure is None and check in SINGLE and roll() < state.loss:
+                    self.lost.append((line, target, kernel_s + slot.round_ms / 1000))
                     failure, rtt_us, detail = TIMEOUT, 0, None
                 elif made.measures:
                     rate = state.bytes_per_s * (1 - NOISE * dice)
@@ -162,6 +197,19 @@ class Network:
                     line == busy_line,
                 )
 
+    def _modems(self, round_ms: int, kernel_s: float) -> Iterator[Sample]:
+        """Yield what every mobile line's modem says at a round's begin."""
+        for line, state in self.at(kernel_s + round_ms / 1000).items():
+            said = state.modem
+            if said is None:
+                continue
+            if said.signal_dbm is not None:
+                noise_db = int((2 * self._roll() - 1) * SIGNAL_NOISE_DB)
+                said = msgspec.structs.replace(said, signal_dbm=said.signal_dbm + noise_db)
+            yield Sample(
+                round_ms, round_ms, round_ms, line, MODEM_TARGET, Check.MODEM, 0, detail=said
+            )
+
     def _on(self, line: LinePlan, events: Sequence[Event]) -> list[Event]:
         return [
             event
@@ -169,7 +217,7 @@ class Network:
             if event.operator in (None, line.operator) and event.kind in (None, line.kind)
         ]
 
-    def _state(self, line: LinePlan, events: Sequence[Event]) -> LineState:
+    def _state(self, line: LinePlan, events: Sequence[Event], clock: Clock) -> LineState:
         mobile = line.kind is LineKind.MOBILE
         told = MOBILE_PROBLEMS if mobile else FIXED_PROBLEMS
         rates = [line.rate_kbit, *(event.options.rate_kbit for event in events
@@ -185,8 +233,9 @@ class Network:
             bytes_per_s=min(rate for rate in rates if rate) * 125,
             rtt_s=2 * (line.delay_ms + self._country.international.delay_ms) / 1000,
             problems=tuple(code for event in events for code in told.get(event.what, ())),
-            modem=_modem(events) if mobile else None,
+            modem=_modem(line, events) if mobile else None,
             reaches_server=self._reaches_server(line, events),
+            clock=clock,
         )
 
     def _shape(
@@ -294,11 +343,18 @@ _ORDER: dict[Knob | Fault, int] = {knob: number for number, knob in enumerate(EF
 
 
 def _effects(event: Event) -> tuple[Effect, ...]:
-    return EFFECTS[event.what] if isinstance(event.what, Knob) else ()
+    return EFFECTS[event.what] if isinstance(event.what, Knob) else FAULTS.get(event.what, ())
 
 
-def _modem(events: Sequence[Event]) -> ModemFacts:
-    facts = ModemFacts(True, Sim.READY, Registration.HOME, Bearer.UP, SIGNAL_DBM)
+def _modem(line: LinePlan, events: Sequence[Event]) -> ModemDetail:
+    facts = ModemDetail(
+        sim=Sim.READY,
+        registration=Registration.HOME,
+        bearer=Bearer.UP,
+        signal_dbm=SIGNAL_DBM,
+        operator=NETWORK_CODES[line.operator],
+        technology="lte",
+    )
     for event in events:
         facts = msgspec.structs.replace(facts, **MODEM.get(event.what, {}))
     return facts

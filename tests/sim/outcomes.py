@@ -24,8 +24,9 @@ from tests.sim.effects import Fate
 
 TIMEOUT = "generic_timeout_error"
 RESET = "connection_reset"
+MISTIMED = "ssl_invalid_certificate"
 BOGON = "10.10.34.34"
-PAGE_SHA, BLOCK_SHA, CHAIN_SHA = "11" * 8, "22" * 8, "33" * 8
+PAGE_SHA, BLOCK_SHA, CHAIN_SHA, ISSUER_SHA = "11" * 8, "22" * 8, "33" * 8, "44" * 8
 SLOW_TIMES = 12
 """How many times as long a throttled name takes."""
 
@@ -130,12 +131,18 @@ def _contrast_silent(asked: Asked) -> Shape:
     return replace(_silent(asked), detail=ContrastDetail(none, none, none, none))
 
 
+def _contrast_mistimed(asked: Asked) -> Shape:
+    true, refused = Answer(None, (asked.true_address,), asked.rtt_us), Answer(MISTIMED)
+    detail = ContrastDetail(true, true, refused, refused)
+    return Shape(None, asked.rtt_us, asked.address, detail=detail)
+
+
 def _timings(rtt_us: int, phases: int) -> tuple[int, ...]:
     return (rtt_us, rtt_us, 2 * rtt_us, rtt_us, rtt_us)[:phases]
 
 
 def _http(asked: Asked) -> Shape:
-    detail = HttpDetail(200, 1200, PAGE_SHA, None, CHAIN_SHA)
+    detail = HttpDetail(200, 1200, PAGE_SHA, None, CHAIN_SHA, ISSUER_SHA)
     return Shape(None, asked.rtt_us, asked.address, _timings(asked.rtt_us, 5), detail)
 
 
@@ -244,9 +251,11 @@ _SHAPES: dict[tuple[Check, Fate], Callable[[Asked], Shape]] = {
     (Check.DNS, Fate.ROTATED): _dns_forged,
     (Check.CONTRAST, Fate.SPOOFED): _contrast_spoofed,
     (Check.CONTRAST, Fate.SILENT): _contrast_silent,
+    (Check.CONTRAST, Fate.MISTIMED): _contrast_mistimed,
     (Check.HTTP, Fate.RESET): _http_failed(RESET),
     (Check.HTTP, Fate.DROPPED): _http_failed(TIMEOUT),
     (Check.HTTP, Fate.HANGING): _http_failed(TIMEOUT),
+    (Check.HTTP, Fate.MISTIMED): _http_failed(MISTIMED),
     (Check.HTTP, Fate.INTERCEPTED): _http_failed("ssl_unknown_authority"),
     (Check.SNI, Fate.RESET): _alternating("r"),
     (Check.SNI, Fate.DROPPED): _alternating("d"),

@@ -1,31 +1,36 @@
 """Plays a scenario at full length: rounds, records, verdicts and sync, in simulated time.
 
 No clock is read and every die is seeded, so that a seed replays a run (the keys of
-sealed blocks are random, and nothing depends on them). One probe is simulated.
+sealed blocks are random, and nothing depends on them). Each probe has a server of its own.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from linewatch_agent.plan.pace import TIGHT_PERIOD_S
-from linewatch_agent.plan.schedule import ALL_DUE, plan_round
-from linewatch_core.records import Role, Sample, Stream, Transition
+from linewatch_agent.plan.schedule import plan_round
+from linewatch_agent.store.tables import SealedRange
+from linewatch_core.records import Role, Sample, Stream
 from linewatch_core.sync.ingestor import Decision
 from tests.lab.plan import CountryPlan
 from tests.lab.scenario import Fault, Scenario
+from tests.lab.truth import compare
+from tests.sim.course import Run, runs
 from tests.sim.effects import SIMULATED
 from tests.sim.network import Network
-from tests.sim.probe import BOOT_MS, PERIOD_MS, Probe
+from tests.sim.outcome import ROUNDS_OF_ERROR_MAX, Outcome, Tally
+from tests.sim.probe import PERIOD_MS, Probe
 from tests.sim.server import Server
-from tests.sim.truth import Comparison, compare
-from tests.sim.uplink import Restoration, Uplink
+from tests.sim.uplink import Uplink
 
 SPREAD = 0.8
-FIRST_COMMIT_MS = 5_000
 JITTER_MS = 1_000
-ROUNDS_OF_ERROR_MAX = 2
+SEAL_MS = 5_000
+"""How often an agent looks for blocks that are due (recorder.py)."""
+COMMIT_MS = 4_500
+"""How often an agent commits, at most (recorder.py)."""
 DRAIN_S = 600.0
 """How long the uplink may go on after the scenario's end, as it would."""
 SILENT_MS = 2 * PERIOD_MS
@@ -36,57 +41,6 @@ class CannotSimulateError(Exception):
     """The scenario asks for what is not simulated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Records of all streams: committed, at the server once and more than once, and the rest.
-
-    Attributes:
-        measured: samples.
-        held: not at the server, but still whole on the probe.
-        gaps: given up by the probe, which a gap record at the server says.
-        resent: segments that came again and were not stored again.
-    """
-
-    measured: int
-    committed: int
-    stored_once: int
-    duplicates: int
-    held: int
-    gaps: int
-    resent: int
-
-    @property
-    def lost(self) -> int:
-        """Committed, and nowhere any more."""
-        return self.committed - self.stored_once - self.duplicates - self.held - self.gaps
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to."""
-
-    scenario: Scenario
-    seed: int
-    rounds: int
-    comparison: Comparison
-    transitions: tuple[Transition, ...]
-    tally: Tally
-    restorations: tuple[Restoration, ...]
-
-    def missed_bars(self) -> list[str]:
-        """Return the bars that do not hold, in words."""
-        max_s = ROUNDS_OF_ERROR_MAX * PERIOD_MS / 1000
-        rows = self.comparison.rows
-        bars: dict[str, list[object]] = {
-            "transition not told": [*(r for r in rows if r.error_s is None)],
-            f"onset error above {max_s:g} s": [*(r for r in rows if (r.error_s or 0) > max_s)],
-            "transition told that is not true": [*self.comparison.unlisted],
-            "record lost": [None] * self.tally.lost,
-            "record stored twice": [None] * self.tally.duplicates,
-        }
-        return [f"{len(found)} × {name}" for name, found in bars.items() if found]
-
-
 def play(
     scenario: Scenario,
     country: CountryPlan,
@@ -94,8 +48,11 @@ def play(
     *,
     seed: int,
     progress: Callable[[float], None] = lambda _: None,
-) -> Outcome:
-    """Play a scenario in an empty folder; `progress` gets the seconds played.
+) -> list[Outcome]:
+    """Play a scenario in an empty folder, with as many probes as it asks for, one by one.
+
+    Args:
+        progress: gets the seconds played, of all probes together.
 
     Raises:
         CannotSimulateError: it has a fault that the simulation does not make.
@@ -106,19 +63,44 @@ def play(
         raise CannotSimulateError(
             f"cannot simulate {scenario.name}: {names} is not simulated; play it in the lab"
         )
-    rng = random.Random(seed)
+    outcomes = []
+    for number in range(1, scenario.probes + 1):
+        own = folder / f"{number}"
+        own.mkdir()
+        before_s = (number - 1) * scenario.length_s
+
+        def played(now_s: float, before_s: float = before_s) -> None:
+            progress(before_s + now_s)
+
+        name = f"{seed}" if scenario.probes == 1 else f"{seed}-{number}"
+        outcomes.append(_play_probe(scenario, country, own, name=name, progress=played))
+    return outcomes
+
+
+def _play_probe(
+    scenario: Scenario,
+    country: CountryPlan,
+    folder: Path,
+    *,
+    name: str,
+    progress: Callable[[float], None],
+) -> Outcome:
+    """Play one probe; `name` seeds its dice."""
+    rng = random.Random(name)
     network = Network(country, scenario, rng)
     utc_ms = int(scenario.begins.timestamp() * 1000)
-    probe = Probe(folder / "probe", country, network.targets, utc_ms, f"sim {seed}")
-    server = Server(folder / "server", {probe.id: probe.keys.current.public})
-    uplink = Uplink(probe, server, network.at, rng, utc_ms, scenario.changes_s())
+    probe = Probe(folder / "probe", country, network.targets, utc_ms, f"sim {name}")
+    server = Server(folder / "server")
+    uplink = Uplink(probe, server, network, rng, utc_ms, scenario.events, scenario.changes_s())
     try:
-        rounds = _rounds(network, probe, uplink, rng, progress)
+        rounds = _Player(network, probe, uplink, rng, progress).play(runs(scenario, rng))
+        slack_s = ROUNDS_OF_ERROR_MAX * PERIOD_MS / 1000
         return Outcome(
             scenario,
-            seed,
-            rounds,
-            compare(scenario, probe.told, slack_s=ROUNDS_OF_ERROR_MAX * PERIOD_MS / 1000),
+            name,
+            compare(scenario, probe.told, slack_s=slack_s, holes=probe.holes),
+            tuple(rounds),
+            tuple(network.lost),
             tuple(probe.told),
             _tally(probe, server, uplink),
             tuple(uplink.restorations),
@@ -128,60 +110,95 @@ def play(
         server.close()
 
 
-def _rounds(
-    network: Network,
-    probe: Probe,
-    uplink: Uplink,
-    rng: random.Random,
-    progress: Callable[[float], None],
-) -> int:
-    """Measure round after round to the end, then let the uplink finish; return how many."""
-    end_ms = BOOT_MS + int(network.length_s * 1000)
-    silence = _Silence(probe)
-    count, round_ms = 0, BOOT_MS + rng.randrange(JITTER_MS)
-    while True:
-        tight = probe.machine.wants_tight_schedule(round_ms)
-        period_ms = int(TIGHT_PERIOD_S * 1000) if tight else PERIOD_MS
-        next_ms = (round_ms // period_ms + 1) * period_ms + rng.randrange(period_ms // 10)
-        if next_ms > end_ms:
-            break
-        count += 1
-        probe.look(round_ms, network.at((round_ms - BOOT_MS) / 1000))
-        slots = plan_round(
-            network.targets,
-            round_ms=round_ms,
-            period_ms=next_ms - round_ms,
-            spread=SPREAD,
-            number=ALL_DUE if tight else round_ms // PERIOD_MS,
-        )
-        busy = uplink.line if uplink.machine.is_backfilling() else None
-        samples = list(network.measure(slots, BOOT_MS, busy))
-        for group, now_ms in _groups(samples, round_ms, next_ms):
-            probe.take(group, now_ms)
-            for one in probe.seal(now_ms, live=uplink.line is not None):
-                uplink.held(one.stream, one.first, one.last)
-            if silence.broken(group):
-                uplink.poke((now_ms - BOOT_MS) / 1000)
-            uplink.advance((now_ms - BOOT_MS) / 1000)
-        progress((next_ms - BOOT_MS) / 1000)
-        round_ms = next_ms
-    for one in probe.stop(round_ms):
-        uplink.held(one.stream, one.first, one.last)
-    until_s = network.length_s + DRAIN_S
-    while uplink.machine.backlog() and uplink.now_s < until_s:
-        uplink.advance(uplink.now_s + 1.0)
-    return count
+@dataclass(slots=True)
+class _Player:
+    """Lets a probe measure, from boot to boot."""
 
+    network: Network
+    probe: Probe
+    uplink: Uplink
+    rng: random.Random
+    progress: Callable[[float], None]
 
-def _groups(
-    samples: list[Sample], round_ms: int, next_ms: int
-) -> Iterator[tuple[list[Sample], int]]:
-    """Yield a round's samples as the recorder would commit them: those of its begin soon."""
-    early_ms = min(round_ms + FIRST_COMMIT_MS, next_ms)
-    early = [sample for sample in samples if sample.mono_ms < early_ms]
-    yield early, early_ms
-    if len(early) < len(samples):
-        yield samples[len(early) :], next_ms
+    def play(self, boots: Sequence[Run]) -> list[float]:
+        """Measure to the end, then let the uplink finish; return when each round began."""
+        begun_s: list[float] = []
+        for run in boots:
+            self.probe.boot(run)
+            if run is boots[0]:
+                self.uplink.server.live[self.probe.id] = self.probe.keys.current.public
+            self.uplink.power_on(run.begins_s)
+            last_ms = self._run(run, begun_s)
+            if run.killed:
+                self.uplink.power_off(run.ends_s)
+                self.probe.power_cut()
+            else:
+                self._sealed(self.probe.stop(last_ms))
+        until_s = self.network.length_s + DRAIN_S
+        while self.uplink.machine.backlog() and self.uplink.now_s < until_s:
+            self.uplink.advance(self.uplink.now_s + 1.0)
+        return begun_s
+
+    def _run(self, run: Run, begun_s: list[float]) -> int:
+        """Measure round after round until the run ends; return when the next round would be."""
+        probe, network = self.probe, self.network
+        end_ms = probe.mono_ms(run.ends_s)
+        silence = _Silence(probe)
+        round_ms = probe.mono_ms(run.begins_s) + self.rng.randrange(JITTER_MS)
+        while round_ms < end_ms:
+            tight = probe.machine.wants_tight_schedule(round_ms)
+            period_ms = int(TIGHT_PERIOD_S * 1000) if tight else PERIOD_MS
+            next_ms = (round_ms // period_ms + 1) * period_ms + self.rng.randrange(period_ms // 10)
+            if next_ms > end_ms and not run.killed:
+                break
+            begun_s.append(run.kernel_s + round_ms / 1000)
+            probe.look(round_ms, network.at(begun_s[-1]))
+            slots = plan_round(
+                network.targets,
+                round_ms=round_ms,
+                period_ms=next_ms - round_ms,
+                spread=SPREAD,
+                number=round_ms // period_ms,
+                tight=tight,
+            )
+            busy = self.uplink.line if self.uplink.machine.is_backfilling() else None
+            samples = list(network.measure(slots, run.kernel_s, busy))
+            if next_ms > end_ms:
+                self._lose_power([s for s in samples if s.mono_ms < end_ms], round_ms, end_ms)
+                break
+            poke = silence.broken(samples)
+            for now_ms in range(round_ms + SEAL_MS, next_ms, SEAL_MS):
+                self._glance(now_ms, poke=poke)
+                poke = False
+            self._commit(samples, next_ms)
+            self.uplink.advance(run.kernel_s + next_ms / 1000)
+            self.progress(run.kernel_s + next_ms / 1000)
+            round_ms = next_ms
+        return round_ms
+
+    def _lose_power(self, samples: list[Sample], round_ms: int, end_ms: int) -> None:
+        """Commit as densely as an agent does; what the last commit had not got is lost."""
+        now_ms = round_ms
+        for now_ms in range(round_ms + COMMIT_MS, end_ms + 1, COMMIT_MS):
+            since_ms = now_ms - COMMIT_MS
+            self._commit([s for s in samples if since_ms <= s.mono_ms < now_ms], now_ms)
+        self.probe.lose([s for s in samples if s.mono_ms >= now_ms])
+
+    def _glance(self, now_ms: int, *, poke: bool) -> None:
+        """Seal what is due in the midst of a round, and try the uplink if hosts answer again."""
+        now_s = self.probe.kernel_s + now_ms / 1000
+        self._sealed(self.probe.seal(now_ms, live=self.uplink.line is not None))
+        self.uplink.advance(now_s)
+        if poke:
+            self.uplink.poke(now_s)
+
+    def _commit(self, samples: list[Sample], now_ms: int) -> None:
+        self.probe.take(samples, now_ms)
+        self._sealed(self.probe.seal(now_ms, live=self.uplink.line is not None))
+
+    def _sealed(self, sealed: Sequence[SealedRange]) -> None:
+        for one in sealed:
+            self.uplink.held(one.stream, one.first, one.last)
 
 
 class _Silence:
@@ -226,4 +243,6 @@ def _tally(probe: Probe, server: Server, uplink: Uplink) -> Tally:
         held=held,
         gaps=gaps,
         resent=server.ingest.counts.decided[Decision.DUPLICATE],
+        unwritten=probe.unwritten,
+        untold=probe.untold,
     )

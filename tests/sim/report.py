@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.lab.scenario import Scenario
-from tests.sim.replay import Outcome
-from tests.sim.truth import Row, to_s
+from tests.lab.truth import Row
+from tests.sim.outcome import Outcome
 
 
 def show(outcome: Outcome, console: Console) -> None:
@@ -16,15 +16,16 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print(_changes(outcome))
     for one in outcome.comparison.unlisted:
         name = one.line if one.target is None else f"{one.line}/{one.target}"
-        at = _when(scenario, to_s(one.latest_ms))
+        at = _when(scenario, one.latest_s)
         console.print(f"not true: {at} {name}: {one.before} > {one.after} ({one.rule})")
     console.print(_restorations(outcome))
     tally = outcome.tally
     console.print(
-        f"seed {outcome.seed}: {outcome.rounds:,} rounds, {tally.measured:,} samples; "
+        f"seed {outcome.name}: {len(outcome.begun_s):,} rounds, {tally.measured:,} samples; "
         f"{tally.committed:,} records: {tally.stored_once:,} stored once, "
         f"{tally.held:,} still on the probe, {tally.gaps} in gaps, "
         f"{tally.duplicates} stored twice, {tally.lost} lost; "
+        f"{tally.unwritten} samples went with the power; "
         f"{tally.resent} segments came twice and were stored once",
         soft_wrap=True,
     )
@@ -33,7 +34,7 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def _changes(outcome: Outcome) -> Table:
-    table = Table("line", "when (UTC)", "truth", "told", "error s", "decided after s",
+    table = Table("line", "when (UTC)", "truth", "told", "error s", "decided after s", "in round",
                   title=outcome.scenario.name)  # fmt: skip
     table.columns[0].no_wrap = True
     table.columns[0].overflow = "fold"
@@ -47,6 +48,7 @@ def _changes(outcome: Outcome) -> Table:
             row.told or "-",
             _number(row.error_s),
             _number(row.late_s),
+            str(outcome.rounds_to_tell(row)),
             style="red" if _bad(row) else None,
         )
     return table

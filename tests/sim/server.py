@@ -1,5 +1,6 @@
 """The server's side: the real ingest on a real archive and index, and what it has at the end."""
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,27 @@ class Server:
     def __post_init__(self) -> None:
         """Open archive and index."""
         self.folder.mkdir()
+        self._open()
+
+    def save(self) -> None:
+        """Make the copy that `restore` goes back to."""
+        self.close()
+        shutil.rmtree(self._copy, ignore_errors=True)
+        shutil.copytree(self.folder, self._copy)
+        self._open()
+
+    def restore(self) -> None:
+        """Forget all that came since the copy was made."""
+        self.close()
+        shutil.rmtree(self.folder)
+        shutil.copytree(self._copy, self.folder)
+        self._open()
+
+    @property
+    def _copy(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}-copy")
+
+    def _open(self) -> None:
         self.archive = ArchiveWriter(self.folder)
         self.index = Index(self.folder, self.archive, Opener())
         self.ingest = Ingest(self.archive, self.index, root_key=self.live.get)

@@ -34,8 +34,10 @@ from linewatch_core.sync.upload_talk import (
 )
 from linewatch_core.sync.uploader import Uploader
 from linewatch_server.ingest import Message
-from tests.sim.network import LineState
-from tests.sim.probe import BOOT_MS, Probe
+from tests.lab.scenario import Event as ScenarioEvent
+from tests.lab.scenario import Fault
+from tests.sim.network import Network
+from tests.sim.probe import Probe
 from tests.sim.server import Server
 
 BACKOFF_MAX_S = 300.0
@@ -44,6 +46,8 @@ KEEPALIVE_S = 90.0
 SETUP_ROUND_TRIPS = 5
 """TCP, TLS, CONNECT, SUBSCRIBE and the birth."""
 BATCH_S = 0.05
+RESTORED_FROM_S = 3_600.0
+"""How old the copy is that a server is restored from, where the scenario is that long."""
 _Action: TypeAlias = Callable[[float], None]
 
 
@@ -72,9 +76,10 @@ class Uplink:
 
     probe: Probe
     server: Server
-    lines: Callable[[float], dict[str, LineState]]
+    network: Network
     rng: random.Random
     origin_utc_ms: int
+    events: Sequence[ScenarioEvent]
     changes_s: Sequence[float]
     machine: Uploader = field(init=False)
     line: str | None = None
@@ -95,8 +100,33 @@ class Uplink:
     _inbox: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        for event in self.events:
+            match event.what:
+                case Fault.BROKER_WIPED:
+                    self._push(event.begins_s, self._wipe)
+                case Fault.SERVER_RESTORED:
+                    saved_s = max(0.0, event.begins_s - RESTORED_FROM_S)
+                    self._push(saved_s, lambda _: self.server.save())
+                    self._push(event.begins_s, lambda _: self.server.restore())
+
+    def power_on(self, now_s: float) -> None:
+        """Begin with what the probe's store holds, and try soon."""
+        self._do_due(now_s)
         self.machine = Uploader(epoch=self.probe.store.epoch)
-        self._try_at(0.0)
+        for stream, ack in self.probe.store.acks().items():
+            self.machine.load_ack(stream, ack)
+        for one in self.probe.store.held():
+            self.held(one.stream, one.first, one.last)
+        self._failures = 0
+        self._try_at(now_s + self.rng.uniform(0, POKE_SPREAD_S))
+
+    def power_off(self, now_s: float) -> None:
+        """Let a session end in the middle of a word."""
+        self.advance(now_s)
+        self.line, self._dead_since_s = None, None
+        self._session += 1
+        self._try += 1
+        self._tell(Disconnected(), now_s)
 
     def held(self, stream: Stream, first: int, last: int) -> None:
         """Tell the machine of records that were sealed."""
@@ -109,19 +139,22 @@ class Uplink:
 
     def advance(self, until_s: float) -> None:
         """Let everything happen that is due by then."""
-        while self._queue and self._queue[0][0] <= until_s:
-            at_s, _, _, action = heapq.heappop(self._queue)
-            self.now_s = max(self.now_s, at_s)
-            action(self.now_s)
-        self.now_s = until_s
+        self._do_due(until_s)
         wakeup = self.machine.wakeup_at()
         if wakeup is not None and wakeup <= until_s:
             self._tell(Tick(), until_s)
         self._watch(until_s)
 
+    def _do_due(self, until_s: float) -> None:
+        while self._queue and self._queue[0][0] <= until_s:
+            at_s, _, _, action = heapq.heappop(self._queue)
+            self.now_s = max(self.now_s, at_s)
+            action(self.now_s)
+        self.now_s = until_s
+
     def _watch(self, now_s: float) -> None:
         """Notice that the world is reachable again, or that the session's line is dead."""
-        states = self.lines(now_s)
+        states = self.network.at(now_s)
         reachable = any(state.reaches_server for state in states.values())
         if reachable and not self._reachable:
             at_s = max(moment for moment in self.changes_s if moment <= now_s)
@@ -139,7 +172,7 @@ class Uplink:
     # --- the session --------------------------------------------------------
 
     def _attempt(self, now_s: float) -> None:
-        states = self.lines(now_s)
+        states = self.network.at(now_s)
         self.line = next((name for name, one in states.items() if one.reaches_server), None)
         if self.line is None:
             self._failures += 1
@@ -187,7 +220,7 @@ class Uplink:
                 case Send(stream, seq):
                     self._send(stream, seq, now_s)
                 case SaveAck(stream, ack):
-                    self.probe.store.save_ack(stream, ack, now_ms=BOOT_MS + int(now_s * 1000))
+                    self.probe.store.save_ack(stream, ack, now_ms=self.probe.mono_ms(now_s))
                 case Reconnect():
                     self._end(now_s)
 
@@ -206,12 +239,12 @@ class Uplink:
     # --- the link -----------------------------------------------------------
 
     def _rtt_s(self, now_s: float) -> float:
-        return self.lines(now_s)[self.line].rtt_s if self.line is not None else 0.0
+        return self.network.at(now_s)[self.line].rtt_s if self.line is not None else 0.0
 
     def _post(self, topic: str, payload: bytes, now_s: float) -> float:
         """Put a message on the link; return when it arrives."""
         assert self.line is not None
-        state = self.lines(now_s)[self.line]
+        state = self.network.at(now_s)[self.line]
         self._free_s = max(self._free_s, now_s) + len(payload) / state.bytes_per_s
         arrives_s = self._free_s + state.rtt_s / 2
 
@@ -229,7 +262,7 @@ class Uplink:
 
         def do(now_s: float) -> None:
             line = self.line
-            if session == self._session and line and self.lines(now_s)[line].reaches_server:
+            if session == self._session and line and self.network.at(now_s)[line].reaches_server:
                 action(now_s)
 
         self._push(at_s, do)
@@ -240,7 +273,15 @@ class Uplink:
 
     # --- the server ---------------------------------------------------------
 
+    def _wipe(self, _: float) -> None:
+        """Lose what the broker took and the server had not fetched."""
+        self._inbox.clear()
+
     def _store(self, now_s: float) -> None:
+        fetched_s = self.network.collects(now_s)
+        if fetched_s > now_s:
+            self._push(fetched_s, self._store)
+            return
         messages, self._inbox = self._inbox, []
         said = self.server.take(messages, now_s)
         due_s = self.server.ingest.wakeup_at()

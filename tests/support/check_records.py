@@ -3,17 +3,21 @@
 from linewatch_core.records import (
     AlternationDetail,
     Answer,
+    Bearer,
     Check,
     ContrastDetail,
     Detail,
     DnsDetail,
     Hop,
     HttpDetail,
+    ModemDetail,
     NeighbourDetail,
     PortalAnswer,
     PortalDetail,
     Record,
+    Registration,
     Sample,
+    Sim,
     ThroughputDetail,
     TraceDetail,
 )
@@ -85,6 +89,20 @@ _SEEN: tuple[tuple[Check, str | None, str | None, Detail | None], ...] = (
         None,
         "203.0.113.80",
         PortalDetail(PortalAnswer.FINE, 204, 0, "e3b0c44298fc1c14"),
+    ),
+    (
+        Check.MODEM,
+        None,
+        None,
+        ModemDetail(True, Sim.READY, Registration.HOME, Bearer.UP, -94, "99970", "lte"),
+    ),
+    (Check.MODEM, None, None, ModemDetail(True, Sim.READY, Registration.SEARCHING, Bearer.DOWN)),
+    (Check.MODEM, None, None, ModemDetail(present=False)),
+    (
+        Check.HTTP,
+        None,
+        "198.51.100.44",
+        HttpDetail(200, 9, "6f1ed002ab559585", None, "a3c1f0e2d4b59687", "0f1e2d3c4b5a6978"),
     ),
 )
 

@@ -9,8 +9,11 @@ from linewatch_core.records import (
     AnchorSource,
     Answer,
     Attempt,
+    Bearer,
     Body,
     BootStarted,
+    BudgetChanged,
+    CachedTruth,
     Check,
     ConfigApplied,
     ContrastDetail,
@@ -19,22 +22,28 @@ from linewatch_core.records import (
     EvBody,
     Gap,
     GapReason,
+    Hold,
     Hop,
     HttpDetail,
     LineChanged,
     LineKind,
+    ModemDetail,
     NeighbourDetail,
     PortalAnswer,
     PortalDetail,
     Record,
+    Registration,
     Role,
     Roll,
     Sample,
+    Sim,
     Stream,
     TargetNote,
     ThroughputDetail,
     TraceDetail,
     Transition,
+    TruthApplied,
+    VerdictSettings,
 )
 
 TIMES_MS = st.integers(0, 2**45) | st.integers(-(2**60), 2**60)
@@ -45,7 +54,7 @@ DIGESTS = st.binary(min_size=8, max_size=8).map(bytes.hex) | st.text(max_size=16
 TEXT_TUPLES = st.lists(TEXTS, max_size=3).map(tuple)
 
 HTTP_DETAILS = st.builds(
-    HttpDetail, COUNTS, COUNTS, DIGESTS, st.none() | TEXTS, st.none() | DIGESTS
+    HttpDetail, COUNTS, COUNTS, DIGESTS, st.none() | TEXTS, st.none() | DIGESTS, st.none() | DIGESTS
 )
 HOPS = st.lists(st.builds(Hop, st.integers(1, 64), TEXTS, TIMES_US), max_size=3).map(tuple)
 ANSWERS = st.builds(Answer, st.none() | TEXTS, TEXT_TUPLES, st.none() | TIMES_US)
@@ -66,6 +75,14 @@ DETAILS: st.SearchStrategy[Detail] = st.one_of(
     st.builds(ContrastDetail, ANSWERS, ANSWERS, ANSWERS, ANSWERS),
     st.builds(
         PortalDetail, st.sampled_from(PortalAnswer), COUNTS, COUNTS, DIGESTS, st.none() | TEXTS
+    ),
+    st.builds(
+        ModemDetail,
+        st.booleans(),
+        *(st.none() | st.sampled_from(kind) for kind in (Sim, Registration, Bearer)),
+        st.none() | st.integers(-150, 0) | TIMES_MS,
+        st.none() | TEXTS,
+        st.none() | TEXTS,
     ),
 )
 
@@ -107,6 +124,17 @@ NOTES = st.builds(
     TargetNote, TEXTS, st.sampled_from(Role), st.lists(st.sampled_from(Check)).map(tuple)
 )
 
+HOLDS = st.builds(Hold, st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**60))
+SETTINGS = st.builds(
+    VerdictSettings,
+    HOLDS,
+    st.dictionaries(TEXTS, HOLDS, max_size=2),
+    st.dictionaries(TEXTS, HOLDS, max_size=2),
+    *([COUNTS] * 9),
+)
+NAMED_TEXTS = st.dictionaries(TEXTS, TEXT_TUPLES, max_size=2)
+TRUTHS = st.builds(CachedTruth, NAMED_TEXTS, NAMED_TEXTS, *([TEXT_TUPLES] * 4), TIMES_MS)
+
 EVENTS: st.SearchStrategy[EvBody] = st.one_of(
     st.builds(BootStarted, TIMES_MS, TEXTS),
     st.builds(Anchor, TIMES_MS, TIMES_MS, COUNTS, st.sampled_from(AnchorSource)),
@@ -143,8 +171,18 @@ EVENTS: st.SearchStrategy[EvBody] = st.one_of(
         st.booleans(),
         st.lists(st.sampled_from([4, 6]), max_size=2).map(tuple),
         TEXT_TUPLES,
+        st.none() | TEXTS,
     ),
-    st.builds(ConfigApplied, TIMES_MS, TEXTS, COUNTS, st.lists(NOTES, max_size=3).map(tuple)),
+    st.builds(
+        ConfigApplied,
+        TIMES_MS,
+        TEXTS,
+        COUNTS,
+        st.lists(NOTES, max_size=3).map(tuple),
+        st.none() | SETTINGS,
+    ),
+    st.builds(TruthApplied, TIMES_MS, TRUTHS),
+    st.builds(BudgetChanged, TIMES_MS, TEXTS, COUNTS),
 )
 
 BODIES: tuple[st.SearchStrategy[Body], ...] = (SAMPLES, ROLLS, EVENTS)

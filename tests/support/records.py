@@ -16,6 +16,8 @@ from linewatch_core.records import (
     Anchor,
     AnchorSource,
     BootStarted,
+    BudgetChanged,
+    CachedTruth,
     Check,
     ConfigApplied,
     Detail,
@@ -23,6 +25,7 @@ from linewatch_core.records import (
     EvBody,
     Gap,
     GapReason,
+    Hold,
     HttpDetail,
     LineChanged,
     LineKind,
@@ -33,6 +36,8 @@ from linewatch_core.records import (
     Stream,
     TargetNote,
     Transition,
+    TruthApplied,
+    VerdictSettings,
     quantise_us,
 )
 
@@ -104,6 +109,34 @@ def realistic_events(count: int, seed: int, *, first_seq: int = 1) -> list[Recor
     return [Record(seq, next(bodies)) for seq in range(first_seq, first_seq + count)]
 
 
+def told_events(*, first_seq: int = 1) -> list[Record]:
+    """Return what a start tells for verdicts: settings, truth, operators, what a line saves."""
+    notes = tuple(TargetNote(t.id, t.role, (t.check,)) for t in TARGETS)
+    truth = CachedTruth(
+        networks={"neutral-page": ("203.0.113.0/24",)},
+        issuers={"neutral-page": (_digest("an authority"),)},
+        block_addresses=("10.10.34.34",),
+        block_pages=(_digest("a block page"),),
+        silent_resolvers=("root-k",),
+        vantage_up=("messenger",),
+        age_ms=3_600_000,
+    )
+    settings = VerdictSettings(hold=Hold(2, 4, 60_000), target_holds={"target_down": Hold(5)})
+    digest = hashlib.sha256(b"configuration").hexdigest()
+    modem = LineChanged(9_002, "modem-1", LineKind.MOBILE, True, (4,), ("no_dns",), "99970")
+    bodies: tuple[EvBody, ...] = (
+        BootStarted(9_000, "0.2.0"),
+        ConfigApplied(9_001, digest, PERIOD_MS, notes, settings),
+        TruthApplied(9_001, truth),
+        LineChanged(9_002, "fixed", LineKind.FIXED, True, (4, 6), (), "Example Telecom"),
+        modem,
+        BudgetChanged(600_000, "modem-1", 2),
+        BudgetChanged(700_000, "modem-1", 0),
+        TruthApplied(800_000, CachedTruth()),
+    )
+    return [Record(seq, body) for seq, body in enumerate(bodies, first_seq)]
+
+
 def _samples(rng: random.Random) -> Iterator[Sample]:
     round_ms = 61_000 + rng.randrange(900)
     start_ms = round_ms
@@ -168,6 +201,7 @@ def _detail(rng: random.Random, target: Probed) -> Detail | None:
             body_bytes=15_238 + 3 * build,
             body_sha256=_digest(f"{target.id} body {build}"),
             chain_sha256=_digest(f"{target.id} chain"),
+            issuer_sha256=_digest(f"{target.id} issuer"),
         )
     return None
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,8 +12,11 @@ from nacl.signing import SigningKey, VerifyKey
 
 from linewatch_agent import clock
 from linewatch_agent.enrol import Identity
-from linewatch_agent.mqtt_client import LineClient, tls_context
-from linewatch_agent.uplink import LoadedSegment, Uplink, Way
+from linewatch_agent.fleet_tls import FleetContext, tls_context
+from linewatch_agent.mqtt_client import LineClient
+from linewatch_agent.uplink import Uplink
+from linewatch_agent.uplink_backend import LoadedSegment
+from linewatch_agent.way_order import Way
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
@@ -41,6 +43,7 @@ class MemoryBackend:
     loaded: list[int] = field(default_factory=list)
     fails: Exception | None = None
     missing: set[int] = field(default_factory=set)
+    kept: bytes | None = None
 
     def ways(self) -> Sequence[Way]:
         """Return the ways of the test."""
@@ -85,6 +88,14 @@ class MemoryBackend:
 
     def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
         """Count nothing."""
+
+    def recall(self) -> bytes | None:
+        """Return what was kept."""
+        return self.kept
+
+    async def remember(self, memory: bytes) -> None:
+        """Keep it."""
+        self.kept = memory
 
 
 @dataclass
@@ -160,7 +171,7 @@ class Scene:
             self.task = None
 
 
-def identity_tls(identity: Identity) -> ssl.SSLContext:
+def identity_tls(identity: Identity) -> FleetContext:
     """Return a probe's TLS context."""
     return tls_context(
         authority_pem=identity.authority_pem,
@@ -176,14 +187,15 @@ async def scene(
     ways: Sequence[Way],
     *,
     limits: UploadLimits | None = None,
-    tls: Callable[[], ssl.SSLContext] | None = None,
+    tls: Callable[[], FleetContext] | None = None,
     presence: bool = True,
     budget_s: float = 5.0,
+    kept: bytes | None = None,
 ) -> AsyncIterator[Scene]:
     """Yield an enrolled probe's uplink, not started, and the server's ear at the broker."""
     identity = await server.enrol_probe(folder / "probe")
     machine = Uploader(epoch=EPOCH, limits=limits)
-    backend = MemoryBackend(machine, ways)
+    backend = MemoryBackend(machine, ways, kept=kept)
     ack_key = SigningKey(read_ack_seed(server.layout))
     uplink = Uplink(
         probe=identity.probe,

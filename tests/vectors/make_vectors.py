@@ -1,7 +1,8 @@
 """Writes the golden vectors of the segment format: `python -m tests.vectors.make_vectors`.
 
 Each file holds all that a reader needs, in hexadecimal, and what it must find.
-Old vectors stay: only files that do not exist yet are written.
+Old vectors stay: only files that do not exist yet are written. Those that an earlier
+release wrote lack the fields that were appended since, and show that they still read.
 """
 
 import hashlib
@@ -21,7 +22,12 @@ from linewatch_core.segment.keychain import certify_key, encode_certificates
 from linewatch_core.segment.packing import DICTIONARY
 from linewatch_core.segment.segment import Segment, parse_segment
 from tests.support.check_records import check_samples
-from tests.support.records import realistic_events, realistic_rolls, realistic_samples
+from tests.support.records import (
+    realistic_events,
+    realistic_rolls,
+    realistic_samples,
+    told_events,
+)
 from tests.support.segments import (
     PROBE,
     ChainBuilder,
@@ -51,6 +57,8 @@ def _good() -> dict[str, dict[str, Any]]:
         "segment-v1-roll": _segments("One segment of roll-ups.", [realistic_rolls(36, 2)]),
         "segment-v1-raw": _segments("One segment of samples.", [realistic_samples(60, 3)]),
         "segment-v1-raw-checks": _segments("A sample of each later check.", [check_samples()]),
+        "segment-v1-ev-told": _segments("What verdicts rest on.", [told_events()]),
+        "segment-v1-raw-modem": _segments("Modems and issuers.", [check_samples()]),
         "segment-v1-journal": _vector(
             "Three frames that a power cut left in the journal.",
             [ChainBuilder().close(cut[:18], cut[18:19], cut[19:])],

@@ -9,15 +9,15 @@ Source: RFC 7858 (TLS), RFC 8484 (HTTPS, with id 0 and GET), RFC 8467 (padding).
 import asyncio
 import base64
 import functools
+import secrets
 import socket
 import ssl
 import struct
 
-import dns.message
 from yarl import URL
 
 from linewatch_agent.checks.dns_exchange import Heard
-from linewatch_agent.checks.dns_packets import NotAReply, make_query, parse_reply
+from linewatch_agent.checks.dns_packets import NotAReply, parse_reply
 from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY, EOF
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.sockets import (
@@ -30,6 +30,7 @@ from linewatch_agent.checks.sockets import (
 )
 from linewatch_agent.checks.tls import tls_failure
 from linewatch_agent.checks.wishes import Wishes
+from linewatch_agent.dns_message import Query, make_query
 from linewatch_core.records import HttpDetail
 from linewatch_core.targets import Resolver
 
@@ -56,7 +57,7 @@ async def ask_tls(
 ) -> Heard:
     """Ask `resolver` over TLS for the addresses of `name` in `family`."""
     heard = Heard()
-    query = _padded_query(name, family)
+    query = make_query(name, family, id=secrets.randbelow(1 << 16), pad_bytes=PAD_BYTES)
     version = ip_version(resolver.address)
     started_ns = clock.monotonic_ns()
     with (
@@ -71,7 +72,7 @@ async def ask_tls(
                 reader, writer = await asyncio.open_connection(
                     sock=sock, ssl=context, server_hostname=resolver.name or resolver.address
                 )
-                wire = query.to_wire()
+                wire = query.wire
                 writer.write(struct.pack("!H", len(wire)) + wire)
                 (size,) = struct.unpack("!H", await reader.readexactly(2))
                 data = await reader.readexactly(size)
@@ -99,8 +100,7 @@ async def ask_https(
     clock: Clock,
 ) -> Heard:
     """Ask `resolver` over HTTPS for the addresses of `name` in `family`."""
-    query = _padded_query(name, family)
-    query.id = 0
+    query = make_query(name, family, id=0, pad_bytes=PAD_BYTES)
     body = bytearray()
     started_ns = clock.monotonic_ns()
     outcome = await fetcher.fetch(
@@ -124,21 +124,15 @@ async def ask_https(
     return heard
 
 
-def _padded_query(name: str, family: int) -> dns.message.Message:
-    query = make_query(name, family)
-    query.use_edns(edns=0, pad=PAD_BYTES)
-    return query
-
-
-def _question_url(resolver: Resolver, query: dns.message.Message) -> URL:
+def _question_url(resolver: Resolver, query: Query) -> URL:
     host = resolver.name or resolver.address
     bracketed = f"[{host}]" if ":" in host else host
-    question = base64.urlsafe_b64encode(query.to_wire()).rstrip(b"=").decode()
+    question = base64.urlsafe_b64encode(query.wire).rstrip(b"=").decode()
     url = URL(f"https://{bracketed}:{resolver.https_port}{resolver.path}")
     return url.update_query(dns=question)
 
 
-def _take(heard: Heard, query: dns.message.Message, data: bytes, after_us: float) -> None:
+def _take(heard: Heard, query: Query, data: bytes, after_us: float) -> None:
     reply = parse_reply(query, data)
     if isinstance(reply, NotAReply):
         heard.failure = DNS_MALFORMED_REPLY

@@ -11,8 +11,6 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
-import dns.message
-
 from linewatch_agent.checks.dns_packets import (
     NotAReply,
     Reply,
@@ -31,6 +29,7 @@ from linewatch_agent.checks.sockets import (
     sockaddr,
     tcp_facts,
 )
+from linewatch_agent.dns_message import Query
 
 LISTEN_ON_S = 0.5
 """How long to listen after the first reply: longer than a round trip to another continent."""
@@ -97,11 +96,11 @@ async def ask(
 
 
 async def _ask_udp(
-    server: Server, query: dns.message.Message, heard: Heard, *, listen_on_s: float, clock: Clock
+    server: Server, query: Query, heard: Heard, *, listen_on_s: float, clock: Clock
 ) -> None:
     loop = asyncio.get_running_loop()
     header_bytes = IP_HEADER_BYTES[server.family] + UDP_HEADER_BYTES
-    wire = query.to_wire()
+    wire = query.wire
     with line_socket(server.device, AF[server.family], socket.SOCK_DGRAM) as sock:
         sock.connect(sockaddr(server.device, server.address, server.port))
         sent_ns = clock.monotonic_ns()
@@ -131,12 +130,10 @@ async def _ask_udp(
                 return
 
 
-async def _ask_tcp(
-    server: Server, query: dns.message.Message, heard: Heard, *, clock: Clock
-) -> None:
+async def _ask_tcp(server: Server, query: Query, heard: Heard, *, clock: Clock) -> None:
     """Ask again over TCP; `first_us` becomes this question's own time, handshake included."""
     loop = asyncio.get_running_loop()
-    wire = query.to_wire()
+    wire = query.wire
     with line_socket(server.device, AF[server.family], socket.SOCK_STREAM) as sock:
         try:
             sent_ns = clock.monotonic_ns()

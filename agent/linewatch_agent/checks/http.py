@@ -10,11 +10,9 @@ import asyncio
 import hashlib
 import socket
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
+import h11
 from yarl import URL
 
 from linewatch_agent.checks.failures import (
@@ -26,7 +24,7 @@ from linewatch_agent.checks.failures import (
     scrub_path,
     unknown_failure,
 )
-from linewatch_agent.checks.http_client import TimedHandler, session_over
+from linewatch_agent.checks.http_client import Exchange
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.resolve import HostFinder
 from linewatch_agent.checks.sockets import (
@@ -39,8 +37,9 @@ from linewatch_agent.checks.sockets import (
 )
 from linewatch_agent.checks.tls import (
     DIGEST_DIGITS,
-    chain_sha256,
-    refused_chain_sha256,
+    Chain,
+    chain_of,
+    refused_chain,
     tls_failure,
 )
 from linewatch_agent.checks.wishes import NO_WISHES, Wishes
@@ -63,7 +62,7 @@ class _Progress:
     body: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     body_bytes: int = 0
     location: str | None = None
-    chain: str | None = None
+    chain: Chain | None = None
     bytes_out: int = 0
     bytes_in: int = 0
 
@@ -72,7 +71,8 @@ class _Progress:
         detail: HttpDetail | None = None
         if (self.status or self.chain) and not self.private:
             digest = self.body.hexdigest()[:DIGEST_DIGITS] if self.status else ""
-            detail = HttpDetail(self.status, self.body_bytes, digest, self.location, self.chain)
+            chain = self.chain or (None, None)
+            detail = HttpDetail(self.status, self.body_bytes, digest, self.location, *chain)
         return Outcome(
             failure=self.failure,
             rtt_us=self.rtt_us,
@@ -144,19 +144,15 @@ class Fetcher:
         ):
             if wishes.window_bytes is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wishes.window_bytes)
-            handler = TimedHandler(self._clock)
+            exchange = Exchange(self._clock)
             try:
-                await self._connect(sock, found.address, url, handler, progress)
-                await self._get(url, handler, progress, wishes)
-            except aiohttp.ClientConnectionResetError as error:
-                # The peer ended it while aiohttp was writing: the transport knows how, next turn.
-                await asyncio.sleep(0)
-                raise handler.lost from error
+                await self._connect(sock, found.address, url, exchange, progress)
+                await self._get(url, exchange, progress, wishes)
             finally:
                 facts = tcp_facts(counted, family)
                 progress.bytes_out += facts.bytes_out
                 progress.bytes_in += facts.bytes_in
-                handler.abort()
+                exchange.abort()
                 await asyncio.sleep(0)  # the transport lets go of its socket one turn later
 
     async def _connect(
@@ -164,7 +160,7 @@ class Fetcher:
         sock: socket.socket,
         address: str,
         url: URL,
-        handler: TimedHandler,
+        exchange: Exchange,
         progress: _Progress,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -173,56 +169,46 @@ class Fetcher:
         connected_ns = self._clock.monotonic_ns()
         progress.phases_us.append(quantise_us((connected_ns - started_ns) / 1000))
         if url.scheme != "https":
-            await loop.create_connection(lambda: handler, sock=sock)
+            await loop.create_connection(lambda: exchange, sock=sock)
             progress.phases_us.append(0)
             return
         try:
             transport, _ = await loop.create_connection(
-                lambda: handler, sock=sock, ssl=self._context, server_hostname=url.raw_host
+                lambda: exchange, sock=sock, ssl=self._context, server_hostname=url.raw_host
             )
         except ssl.SSLCertVerificationError as error:
-            progress.chain = refused_chain_sha256(error)
+            progress.chain = refused_chain(error)
             raise
         progress.phases_us.append(quantise_us((self._clock.monotonic_ns() - connected_ns) / 1000))
-        progress.chain = chain_sha256(transport.get_extra_info("ssl_object"))
+        progress.chain = chain_of(transport.get_extra_info("ssl_object"))
 
-    async def _get(
-        self, url: URL, handler: TimedHandler, progress: _Progress, wishes: Wishes
-    ) -> None:
+    async def _get(self, url: URL, exchange: Exchange, progress: _Progress, wishes: Wishes) -> None:
         bytes_max = wishes.body_bytes_max or self._body_bytes_max
         sent_ns = self._clock.monotonic_ns()
-        async with (
-            session_over(handler) as session,
-            session.get(
-                url,
-                allow_redirects=False,
-                headers=wishes.headers,
-                read_bufsize=bytes_max,  # more is not taken from the kernel unread
-            ) as response,
-        ):
-            first_byte_ns = handler.first_byte_ns or self._clock.monotonic_ns()
-            progress.rtt_us = quantise_us((first_byte_ns - sent_ns) / 1000)
-            progress.phases_us.append(progress.rtt_us)
-            progress.status = response.status
-            progress.location = self._location(response)
-            while progress.body_bytes < bytes_max:
-                part = await response.content.read(bytes_max - progress.body_bytes)
-                if not part:
-                    break
-                wishes.on_part(part)
-                progress.body.update(part)
-                progress.body_bytes += len(part)
-            body_us = (self._clock.monotonic_ns() - first_byte_ns) / 1000
-            progress.phases_us.append(quantise_us(body_us))
-            progress.failure = None
+        response = await exchange.get(url, headers=wishes.headers, bytes_max=bytes_max)
+        first_byte_ns = exchange.first_byte_ns or self._clock.monotonic_ns()
+        progress.rtt_us = quantise_us((first_byte_ns - sent_ns) / 1000)
+        progress.phases_us.append(progress.rtt_us)
+        progress.status = response.status_code
+        progress.location = self._location(url, response)
+        while progress.body_bytes < bytes_max:
+            part = (await exchange.part())[: bytes_max - progress.body_bytes]
+            if not part:
+                break
+            wishes.on_part(part)
+            progress.body.update(part)
+            progress.body_bytes += len(part)
+        body_us = (self._clock.monotonic_ns() - first_byte_ns) / 1000
+        progress.phases_us.append(quantise_us(body_us))
+        progress.failure = None
 
-    def _location(self, response: aiohttp.ClientResponse) -> str | None:
+    def _location(self, url: URL, response: h11.Response) -> str | None:
         """Return a redirect's host and path, without query and what could identify someone."""
-        text = response.headers.get("Location")
-        if text is None:
+        raw = next((value for name, value in response.headers if name == b"location"), None)
+        if raw is None:
             return None
         try:
-            target = response.url.join(URL(text))
+            target = url.join(URL(raw.decode("utf-8", "surrogateescape")))
         except ValueError:
             return SCRUBBED
         host = target.raw_host or ""
@@ -232,22 +218,11 @@ class Fetcher:
 
 def http_failure(error: Exception) -> str:
     """Return the failure name of what ended a fetch: the http check's table."""
-    for cause in _causes(error):
-        if isinstance(cause, OSError) and (
-            cause.errno or not isinstance(cause, aiohttp.ClientError)
-        ):
-            return tls_failure(cause)
     match error:
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+        case OSError():
+            return tls_failure(error)
+        case EOFError():
             return EOF
-        case aiohttp.ClientResponseError() | HttpProcessingError():
+        case h11.RemoteProtocolError():
             return HTTP_MALFORMED_REPLY
     return unknown_failure(error)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

@@ -9,7 +9,6 @@ Source: ip(7) IP_RECVERR, socket(7) SO_TIMESTAMPNS; docs/measurements.md for the
 
 import asyncio
 import errno
-import ipaddress
 import secrets
 import socket
 from dataclasses import dataclass
@@ -33,7 +32,14 @@ from linewatch_agent.checks.icmp_packets import (
     receive_time_ns,
 )
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import AF, IP_HEADER_BYTES, Clock, line_socket, sockaddr
+from linewatch_agent.checks.sockets import (
+    AF,
+    IP_HEADER_BYTES,
+    Clock,
+    line_socket,
+    parse_ip,
+    sockaddr,
+)
 from linewatch_core.records import quantise_us
 
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
@@ -72,7 +78,7 @@ class Pinger:
         nonce = secrets.token_bytes(NONCE_BYTES)
         packet = echo_request(self._family, sequence, nonce)
         waiting = _Waiting(
-            source=ipaddress.ip_address(address.partition("%")[0]).packed,
+            source=parse_ip(address.partition("%")[0]).packed,
             nonce=nonce,
             result=asyncio.get_running_loop().create_future(),
         )
@@ -178,7 +184,7 @@ class Pinger:
         waiting = self._match(echo) if echo is not None else None
         if waiting is None:
             return
-        if ipaddress.ip_address(source.partition("%")[0]).packed != waiting.source:
+        if parse_ip(source.partition("%")[0]).packed != waiting.source:
             return
         elapsed_ns = now_ns - waiting.sent_ns
         kernel_ns = receive_time_ns(ancillary)

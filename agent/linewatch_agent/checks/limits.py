@@ -23,6 +23,7 @@ def time_limit_s(check: Check, target: Target, *, timeout_s: float) -> float:
             | Check.CONTRAST
             | Check.RANDOM_NAME
             | Check.PORTAL
+            | Check.MODEM
         ):
             return timeout_s
         case _:

@@ -7,10 +7,10 @@ to the last address that this line heard for the name, of whatever age, so that
 a dead resolver is not taken for dead hosts.
 """
 
+import functools
 import ipaddress
 from dataclasses import dataclass, replace
 
-import dns.exception
 from yarl import URL
 
 from linewatch_agent.checks.dns_exchange import Server, ask
@@ -20,8 +20,9 @@ from linewatch_agent.checks.failures import (
     NO_RESOLVER,
     unknown_failure,
 )
-from linewatch_agent.checks.sockets import Clock, ip_version
+from linewatch_agent.checks.sockets import Clock, ip_version, parse_ip
 from linewatch_agent.plan.line import Line
+from linewatch_core.errors import MalformedError
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target
 
 LOOKUP_SHARE = 0.5
@@ -75,7 +76,7 @@ class HostFinder:
         A portal or a router that answers with itself must not put the host's
         network on record. A public resolver's address tells nothing and is not own.
         """
-        return is_literal(host) and ipaddress.ip_address(host) in self._own
+        return is_literal(host) and parse_ip(host) in self._own
 
     def is_near(self, address: str) -> bool:
         """Return whether an address lies in the network of a gateway of the line (/24 or /64).
@@ -83,7 +84,7 @@ class HostFinder:
         A forged answer may lead to a device in the host's home: what answers there
         is nobody's business.
         """
-        parsed = ipaddress.ip_address(address)
+        parsed = parse_ip(address)
         return any(parsed in network for network in self._near)
 
     def resolver(self, family: int | None = None) -> str | None:
@@ -151,7 +152,7 @@ class HostFinder:
                     listen_on_s=0.0,
                     clock=self._clock,
                 )
-            except dns.exception.DNSException as error:
+            except MalformedError as error:
                 return Found(failure=unknown_failure(error))
             bytes_out, bytes_in = bytes_out + heard.bytes_out, bytes_in + heard.bytes_in
             failure = heard.failure
@@ -176,6 +177,7 @@ def page_of(target: Target) -> tuple[URL, str]:
     return url, target.host if fixed else url.raw_host or target.host
 
 
+@functools.lru_cache(maxsize=1024)
 def is_literal(host: str) -> bool:
     """Return whether `host` is an IPv4 or IPv6 address."""
     try:

@@ -113,6 +113,8 @@ class LineChecks:
                 return judged(await self._run_dns(target, name, family, timeout_s=timeout_s))
             case Check.HTTP:
                 return await self._run_http(target, family, timeout_s=timeout_s)
+            case Check.MODEM:
+                raise AssertionError("a modem is no target")  # _demand_valid says so
             case _:
                 return await self._deeper.run(check, target, family, timeout_s=timeout_s)
 
@@ -188,6 +190,8 @@ class LineChecks:
 def _demand_valid(check: Check, target: Target) -> None:
     """Raise ValueError for a target that config should not have let through."""
     cannot = f"cannot run the {check} check of target {target.id}"
+    if check is Check.MODEM:
+        raise ValueError(f"{cannot}: a modem is no target")
     if check in (Check.DNS, Check.RANDOM_NAME):
         if target.query is None and target.role is Role.RESOLVER:
             raise ValueError(f"{cannot}: a resolver needs `query`, the name to ask it for")

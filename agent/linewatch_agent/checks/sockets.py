@@ -5,14 +5,13 @@ before it is connected or sends its first byte.
 Source: include/uapi/linux/tcp.h for the offsets in struct tcp_info.
 """
 
-import ipaddress
 import socket
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from linewatch_agent.line_socket import AF, line_socket, sockaddr
+from linewatch_agent.line_socket import AF, line_socket, parse_ip, sockaddr
 
 __all__ = [
     "AF",
@@ -20,6 +19,7 @@ __all__ = [
     "TcpFacts",
     "ip_version",
     "line_socket",
+    "parse_ip",
     "sockaddr",
     "tcp_facts",
 ]
@@ -69,7 +69,7 @@ class TcpFacts:
 
 def ip_version(address: str) -> int:
     """Return 4 or 6 for an address literal; ValueError for anything else."""
-    return ipaddress.ip_address(address).version
+    return parse_ip(address).version
 
 
 def tcp_facts(sock: socket.socket, family: int) -> TcpFacts:

@@ -10,14 +10,15 @@ Source: RFC 8446 section 4.4.2; OpenSSL's x509_vfy.h for the codes.
 import functools
 import hashlib
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 
 from linewatch_agent.checks.failures import EOF, os_failure
 
 DIGEST_DIGITS = 16
 """Digests are cut to 64 bits: enough to tell chains and pages apart."""
 
-_CHAIN_ATTRIBUTE = "linewatch_chain_sha256"
+_CHAIN_ATTRIBUTE = "linewatch_chain"
+_VERSION_TAG = 0xA0
 _VERIFY_FAILURES = {
     18: "ssl_unknown_authority",
     19: "ssl_unknown_authority",
@@ -30,15 +31,22 @@ _VERIFY_FAILURES = {
 rest (expired, not yet valid, wrong purpose, ...) is `ssl_invalid_certificate`."""
 
 
+class Chain(NamedTuple):
+    """A chain as presented, in digests: of all of it, and of the authority that it claims."""
+
+    sha256: str
+    issuer_sha256: str | None
+
+
 class WitnessObject(ssl.SSLObject):
-    """An SSLObject whose certificate error carries the hash of the chain presented."""
+    """An SSLObject whose certificate error carries the digests of the chain presented."""
 
     def do_handshake(self) -> None:
         """Shake hands; see SSLObject."""
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
-            setattr(error, _CHAIN_ATTRIBUTE, chain_sha256(self))
+            setattr(error, _CHAIN_ATTRIBUTE, chain_of(self))
             raise
 
 
@@ -63,18 +71,57 @@ def shared_context() -> ssl.SSLContext:
     return line_context(ssl.create_default_context())
 
 
-def chain_sha256(tls: ssl.SSLObject) -> str | None:
-    """Return the digest over the DER certificates as presented, leaf first; None if none."""
+def chain_of(tls: ssl.SSLObject) -> Chain | None:
+    """Return the digests of the chain presented; None if there is none.
+
+    `sha256` is over the DER certificates, leaf first, and `issuer_sha256` over the DER name
+    of who issued the last one: of a chain without its root that is the root, and so it
+    stays the same when leaf and intermediates are renewed.
+    """
     chain = _presented_chain(tls)
     if not chain:
         return None
-    return hashlib.sha256(b"".join(chain)).hexdigest()[:DIGEST_DIGITS]
+    issuer = issuer_name(chain[-1])
+    return Chain(_digest(b"".join(chain)), None if issuer is None else _digest(issuer))
 
 
-def refused_chain_sha256(error: BaseException) -> str | None:
-    """Return the digest of the chain that verification refused with `error`, if known."""
-    digest = getattr(error, _CHAIN_ATTRIBUTE, None)
-    return digest if isinstance(digest, str) else None
+def refused_chain(error: BaseException) -> Chain | None:
+    """Return the digests of the chain that verification refused with `error`, if known."""
+    chain = getattr(error, _CHAIN_ATTRIBUTE, None)
+    return chain if isinstance(chain, Chain) else None
+
+
+def issuer_name(der: bytes) -> bytes | None:
+    """Return the issuer's Name of a DER certificate, header included; None if it is none.
+
+    By hand, since a library that knows X.509 costs 8 MB resident. Source: RFC 5280
+    section 4.1: Certificate { TBSCertificate { [0] version, serial, algorithm, issuer ...
+    """
+    try:
+        at, _ = _content(der, 0)  # Certificate
+        at, _ = _content(der, at)  # TBSCertificate
+        if der[at] == _VERSION_TAG:
+            _, at = _content(der, at)
+        for _ in ("serial", "algorithm"):
+            _, at = _content(der, at)
+        _, end = _content(der, at)
+    except IndexError:
+        return None
+    return der[at:end] if end <= len(der) else None
+
+
+def _content(der: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of the DER element at `at` begins and ends (X.690, 8.1.3)."""
+    length, begin = der[at + 1], at + 2
+    if length & 0x80:
+        count = length & 0x7F
+        length = int.from_bytes(der[begin : begin + count], "big")
+        begin += count
+    return begin, begin + length
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:DIGEST_DIGITS]
 
 
 def tls_failure(error: OSError) -> str:

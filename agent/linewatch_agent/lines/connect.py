@@ -4,22 +4,24 @@ The broker's name is asked at the line's own name servers, so that a dead
 default line does not take the others down with it. Source: docs/decisions/0014.
 """
 
+import contextlib
 import ipaddress
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 
-import dns.exception
-import dns.inet
-import dns.message
-import dns.query
-import dns.rdatatype
-
+from linewatch_agent import clock
+from linewatch_agent.dns_message import make_query, read_reply
 from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.plan.line import Line
+from linewatch_core.errors import MalformedError
 
 BUDGET_S = 10.0
+"""For all look-ups together, and again for all connection attempts: a name with many silent
+addresses must not hold up the other lines."""
 LOOKUP_S = 3.0
-_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
+ATTEMPT_S = 5.0
+_DATAGRAM_BYTES_MAX = 65_535
 
 
 def connect_over(line: Line, *, dns_port: int = 53) -> Callable[[str, int], socket.socket]:
@@ -31,9 +33,15 @@ def connect_over(line: Line, *, dns_port: int = 53) -> Callable[[str, int], sock
 
     def connect(host: str, port: int) -> socket.socket:
         error: OSError = OSError("the server's name has no address here")
-        for family, address in _addresses(line, host, dns_port):
+        addresses = _addresses(line, host, dns_port)
+        until_s = clock.mono_s() + BUDGET_S
+        for at, (family, address) in enumerate(addresses):
+            left_s = until_s - clock.mono_s()
+            if left_s <= 0:
+                break
+            patience_s = left_s if at == len(addresses) - 1 else min(ATTEMPT_S, left_s)
             try:
-                return _connect(line.device, family, address, port)
+                return _connect(line.device, family, address, port, patience_s)
             except OSError as failed:
                 error = failed
         raise error
@@ -41,11 +49,12 @@ def connect_over(line: Line, *, dns_port: int = 53) -> Callable[[str, int], sock
     return connect
 
 
-def _connect(device: str, family: int, address: str, port: int) -> socket.socket:
+def _connect(device: str, family: int, address: str, port: int, patience_s: float) -> socket.socket:
     sock = line_socket(device, AF[family], socket.SOCK_STREAM)
     try:
-        sock.settimeout(BUDGET_S)
+        sock.settimeout(patience_s)
         sock.connect(sockaddr(device, address, port))
+        sock.settimeout(BUDGET_S)
     except BaseException:
         sock.close()
         raise
@@ -54,11 +63,14 @@ def _connect(device: str, family: int, address: str, port: int) -> socket.socket
 
 def _addresses(line: Line, host: str, dns_port: int) -> Sequence[tuple[int, str]]:
     """Return the addresses of `host` in the families that the line has, as (family, address)."""
-    if dns.inet.is_address(host):
+    with contextlib.suppress(ValueError):
         return [(ipaddress.ip_address(host).version, host)]
     found: list[tuple[int, str]] = []
+    until_s = clock.mono_s() + BUDGET_S
     for family in line.families:
         for server in line.resolvers:
+            if clock.mono_s() + LOOKUP_S > until_s:
+                return found
             answers = _ask(line.device, server, dns_port, host, family)
             if answers:
                 found += [(family, address) for address in answers]
@@ -68,17 +80,18 @@ def _addresses(line: Line, host: str, dns_port: int) -> Sequence[tuple[int, str]
 
 def _ask(device: str, server: str, port: int, host: str, family: int) -> list[str]:
     address = ipaddress.ip_address(server)
-    # A router's own address, as it announces itself for IPv6, means nothing without its link.
-    where = f"{server}%{device}" if address.version == 6 and address.is_link_local else server
+    until_s = clock.mono_s() + LOOKUP_S
     try:
-        query = dns.message.make_query(host, _TYPES[family])
+        query = make_query(host, family, id=secrets.randbelow(1 << 16))
         with line_socket(device, AF[address.version], socket.SOCK_DGRAM) as sock:
-            reply = dns.query.udp(query, where, timeout=LOOKUP_S, port=port, sock=sock)
-    except (OSError, dns.exception.DNSException):
-        return []
-    return [
-        item.address
-        for answer in reply.answer
-        if answer.rdtype == _TYPES[family]
-        for item in answer
-    ]
+            sock.connect(sockaddr(device, server, port))
+            sock.settimeout(LOOKUP_S)
+            sock.send(query.wire)
+            while (left_s := until_s - clock.mono_s()) > 0:
+                sock.settimeout(left_s)
+                reply = read_reply(query, sock.recv(_DATAGRAM_BYTES_MAX))
+                if reply is not None:
+                    return list(reply.addresses)
+    except (OSError, MalformedError):
+        pass
+    return []

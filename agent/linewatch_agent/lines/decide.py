@@ -71,7 +71,13 @@ def _found_setting(device: Device, ids: LineIds) -> LineConfig:
 def _absent(setting: LineConfig) -> Line:
     kind = setting.kind or kind_of(Device(setting.device))
     problems = (missing_device(setting.device),)
-    return Line(id=setting.id, kind=kind, device=setting.device, problems=problems)
+    return Line(
+        id=setting.id,
+        kind=kind,
+        device=setting.device,
+        problems=problems,
+        operator=setting.operator,
+    )
 
 
 def _line(setting: LineConfig, device: Device, devices: Sequence[Device], facts: Facts) -> Line:
@@ -89,6 +95,7 @@ def _line(setting: LineConfig, device: Device, devices: Sequence[Device], facts:
         families=families,
         gateways=_gateways(setting, routes),
         resolvers=resolvers,
+        operator=setting.operator,
     )
     return replace(line, problems=_problems(line, device, devices, facts))
 

@@ -7,7 +7,8 @@ check really cost is in its outcome. Source: docs/configuration.md, "Data use".
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import Target
 
-ICMP_BYTES = 73
+ICMP_BYTES = 168
+"""84 each way: our echoes have the length of ping(8)'s."""
 DNS_BYTES = 200
 TCP_BYTES = 300
 HTTP_BYTES = 900

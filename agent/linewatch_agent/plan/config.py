@@ -35,7 +35,7 @@ def load_config(text: str | bytes, *, name: str) -> Config:
 def config_sha256(config: Config, targets: Sequence[Target]) -> str:
     """Return the hexadecimal SHA-256 of what decides the measuring.
 
-    That is the schedule, the targets, the data budget and the events.
+    That is the schedule, the targets, the data budget, the events, and what verdicts are told by.
 
     Comments and order of keys don't change it. Devices, directories and endpoints
     stay out: the hash is stored in records, and guessing must not find a host by it.
@@ -44,5 +44,6 @@ def config_sha256(config: Config, targets: Sequence[Target]) -> str:
         config: the configuration in force.
         targets: as `resolve_targets` returned them.
     """
-    parts = [config.schedule, targets, config.budget, config.event]
+    measuring = [config.schedule, targets, config.budget, config.event]
+    parts = [*measuring, config.verdict, config.truth]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()

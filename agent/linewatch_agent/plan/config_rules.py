@@ -6,16 +6,22 @@ Pure. Ranges of single keys stand in the types (settings.py).
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from urllib.parse import urlsplit
 
+from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.plan.settings import Config, EventConfig, LineConfig, ScheduleConfig
 from linewatch_agent.plan.target_rules import Fault, address_version, target_faults
 from linewatch_agent.plan.toml_errors import Source
 from linewatch_agent.plan.toml_types import Path
+from linewatch_core.errors import MalformedError
 from linewatch_core.ids import is_name
 
 _DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")
 """What the kernel takes as an interface's name (dev_valid_name; IFNAMSIZ less its zero)."""
+
+_PAGE = re.compile(r"[0-9a-f]{16}")
+
+TRUTH_ENTRIES_MAX = 256
+"""A truth is one record: with what is learned it must fit a segment."""
 
 EVENT_MAX = timedelta(days=92)
 """Longer than any announced vote; an `ends` in the wrong year is caught by it."""
@@ -35,6 +41,7 @@ def config_faults(config: Config, source: Source) -> Iterator[Fault]:
     for position, target in enumerate(config.target):
         for fault in target_faults(target):
             yield Fault(("target", position, *fault.path), fault.reason)
+    yield from _truth_faults(config, source)
     repeatable: tuple[tuple[list[str], str, str], ...] = (
         ([line.id for line in config.line], "line", "id"),
         ([line.device for line in config.line], "line", "device"),
@@ -60,6 +67,11 @@ def _limit_faults(config: Config) -> Iterator[Fault]:
     if store.live_close_s > store.block_s:
         reason = f"at most block_s ({store.block_s:g}), found {store.live_close_s:g}"
         yield Fault(("store", "live_close_s"), f"expected {reason}")
+    verdict = config.verdict
+    if verdict.tight_again_s < verdict.tight_s:
+        # Else one suspicion would keep the schedule tight for ever.
+        reason = f"at least tight_s ({verdict.tight_s:g}), found {verdict.tight_again_s:g}"
+        yield Fault(("verdict", "tight_again_s"), f"expected {reason}")
 
 
 def _line_faults(line: LineConfig, path: Path, source: Source) -> Iterator[Fault]:
@@ -74,6 +86,8 @@ def _line_faults(line: LineConfig, path: Path, source: Source) -> Iterator[Fault
     for version, gateway in ((4, line.gateway4), (6, line.gateway6)):
         if gateway is not None and address_version(gateway) != version:
             yield _fault(source, (*path, f"gateway{version}"), f"an IPv{version} address")
+    if line.operator is not None and not is_name(line.operator):
+        yield _fault(source, (*path, "operator"), "1 to 48 of a-z 0-9 . _ -")
 
 
 def _event_faults(
@@ -97,6 +111,26 @@ def _event_faults(
         yield _fault(source, at, wanted)
 
 
+def _truth_faults(config: Config, source: Source) -> Iterator[Fault]:
+    truth = config.truth
+    for key, values in (
+        ("block_addresses", truth.block_addresses),
+        ("block_pages", truth.block_pages),
+        ("silent_resolvers", truth.silent_resolvers),
+    ):
+        if len(values) > TRUTH_ENTRIES_MAX:
+            reason = f"expected at most {TRUTH_ENTRIES_MAX} entries, found {len(values)}"
+            yield Fault(("truth", key), reason)
+    for position, address in enumerate(truth.block_addresses):
+        if not address_version(address):
+            at = ("truth", "block_addresses", position)
+            yield _fault(source, at, "an address such as 192.0.2.53")
+    for position, page in enumerate(truth.block_pages):
+        if not _PAGE.fullmatch(page):
+            at = ("truth", "block_pages", position)
+            yield _fault(source, at, "the first 16 digits of a page's SHA-256 (0-9 a-f)")
+
+
 def _fault(source: Source, path: Path, wanted: str) -> Fault:
     return Fault(path, f"expected {wanted}, found {source.found(path)}")
 
@@ -112,19 +146,7 @@ def _repeated_at(values: Sequence[str]) -> Iterator[int]:
 
 def _is_endpoint(text: str) -> bool:
     try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
+        parse_endpoint(text)
+    except MalformedError:
         return False
-    plain = url.username is None and not url.query and not url.fragment
-    path_allowed = url.scheme == "wss" or url.path == ""
-    return (
-        url.scheme in ("mqtts", "wss")
-        and bool(url.hostname)
-        and bool(port)
-        and plain
-        and path_allowed
-        and text.isascii()
-        and text.isprintable()
-        and " " not in text
-    )
+    return True

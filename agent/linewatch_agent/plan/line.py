@@ -38,6 +38,7 @@ class Line:
             route has no next hop (point to point) is absent.
         resolvers: the line's name servers, as addresses, in order.
         problems: what is wrong; a fatal one means unusable.
+        operator: the configuration's name of its operator, if it gives one.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Line:
     gateways: dict[int, str] = field(default_factory=dict)
     resolvers: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    operator: str | None = None
 
     @property
     def usable(self) -> bool:

@@ -21,7 +21,7 @@ class Pace:
 
     Attributes:
         period_s, jitter_s, timeout_s: as in the schedule.
-        whole: every target is due, whatever its `every`.
+        whole: every target is due, whatever its `every` (a budget's strides still count).
     """
 
     period_s: float

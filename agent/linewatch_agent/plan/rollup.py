@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from linewatch_core.records import ROLL_WINDOW_MS, Check, Roll, Sample, quantise_us
+from linewatch_core.records import ROLL_WINDOW_MS, UNCOUNTED, Check, Roll, Sample, quantise_us
 
 _LATEST_MS = 30_000
 """A window is closed this long after its end: its last checks may still be running."""
@@ -56,11 +56,13 @@ class RollUp:
         self._cells: dict[tuple[int, str, str, Check], _Cell] = {}
 
     def add(self, sample: Sample) -> None:
-        """Count one sample in the window of its slot.
+        """Count one sample in the window of its slot; none of an `UNCOUNTED` check.
 
         One that comes after its window was taken makes a second roll-up of that window:
         counts of one window add up.
         """
+        if sample.check in UNCOUNTED:
+            return
         key = (sample.slot_ms // ROLL_WINDOW_MS, sample.line, sample.target, sample.check)
         self._cells.setdefault(key, _Cell()).add(sample)
 

@@ -7,11 +7,16 @@ spoils DNS and HTTP timings 20 to 50 times, so they are spread over the round.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from linewatch_agent.plan.ledger import Purpose, purpose_of
 from linewatch_core.records import Check
 from linewatch_core.targets import Target
 
 ALL_DUE = 0
 """The round number that every `every` divides: for a round that shall leave nothing out."""
+
+TIGHT_BIG_EVERY = 6
+"""Of tight rounds, those in which big checks are due too: one that asks several times would
+still run when the next round begins, and they date nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,7 @@ class Slot:
 
     `turn` counts the rounds in which the target is due: a line that must save data
     takes every n-th turn (budget.py), and takes the same ones as any other line.
+    `tight`: of a round that leaves no target out, since a change is suspected.
     """
 
     round_ms: int
@@ -27,6 +33,7 @@ class Slot:
     target: Target
     check: Check
     turn: int = 0
+    tight: bool = False
 
 
 def plan_round(
@@ -36,6 +43,7 @@ def plan_round(
     period_ms: int,
     spread: float,
     number: int = ALL_DUE,
+    tight: bool = False,
 ) -> list[Slot]:
     """Return the slots of the round that begins at `round_ms`, in time order.
 
@@ -46,9 +54,17 @@ def plan_round(
         spread: the share of the round over which slots are laid, 0 (a burst) to 1.
         number: the round's number in the grid; a target is due where its `every`
             divides it, and with `ALL_DUE` always.
+        tight: every target is due, and each round is one more turn of it; big checks
+            (pages, handshakes, goodput) are due in some of these rounds only.
     """
-    due = [target for target in targets if number % target.every == 0]
-    checks = [(target, check) for check in Check for target in due if check in target.checks]
+    due = [target for target in targets if tight or number % target.every == 0]
+    small_only = tight and number % TIGHT_BIG_EVERY != 0
+    checks = [
+        (target, check)
+        for check in Check
+        for target in due
+        if check in target.checks and not (small_only and _is_big(check, target))
+    ]
     width = period_ms * spread
     return [
         Slot(
@@ -56,10 +72,21 @@ def plan_round(
             round_ms + int(width * index / len(checks)),
             target,
             check,
-            number // target.every,
+            _turn(number, target, check, tight=tight),
+            tight,
         )
         for index, (target, check) in enumerate(checks)
     ]
+
+
+def _turn(number: int, target: Target, check: Check, *, tight: bool) -> int:
+    if not tight:
+        return number // target.every
+    return number // TIGHT_BIG_EVERY if _is_big(check, target) else number
+
+
+def _is_big(check: Check, target: Target) -> bool:
+    return purpose_of(check, target.role) in (Purpose.HTTP, Purpose.GOODPUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class ScheduleConfig(Section, frozen=True):
 class LineConfig(Section, frozen=True):
     """[[line]]: one line named by hand, instead of lines found.
 
-    `kind`, `resolvers` and the gateways are found where they are left out.
+    `kind`, `resolvers`, the gateways and `operator` are found where they are left out.
     """
 
     id: str
@@ -43,6 +43,7 @@ class LineConfig(Section, frozen=True):
     resolvers: tuple[str, ...] = ()
     gateway4: str | None = None
     gateway6: str | None = None
+    operator: str | None = None
 
 
 class LinesConfig(Section, frozen=True):
@@ -110,6 +111,72 @@ class EventConfig(Section, frozen=True):
     refuse_updates: bool = True
 
 
+Rounds: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
+WEEK_S = 7 * 86_400
+Seconds: TypeAlias = Annotated[float, Meta(ge=0.1, le=WEEK_S)]
+
+
+class HoldConfig(Section, frozen=True):
+    """[verdict.hold.<name>]: how long one verdict must hold; None: as [verdict] says."""
+
+    raise_rounds: Rounds | None = None
+    clear_rounds: Rounds | None = None
+    raise_s: Annotated[float, Meta(ge=0, le=WEEK_S)] | None = None
+
+
+class HoldsConfig(Section, frozen=True, omit_defaults=True):
+    """[verdict.hold]: one table for each verdict that has a hold of its own."""
+
+    ok: HoldConfig | None = None
+    power: HoldConfig | None = field(default=None, name="local.power")
+    link: HoldConfig | None = field(default=None, name="local.link")
+    modem: HoldConfig | None = field(default=None, name="local.modem")
+    radio_loss: HoldConfig | None = None
+    data_cut: HoldConfig | None = None
+    line_dead: HoldConfig | None = None
+    intl_cut: HoldConfig | None = None
+    allow_list: HoldConfig | None = None
+    dark: HoldConfig | None = None
+    throttled: HoldConfig | None = None
+    portal: HoldConfig | None = None
+    unknown: HoldConfig | None = None
+    throttled_target: HoldConfig | None = field(default=None, name="throttled.target")
+    dns_tampered: HoldConfig | None = None
+    dns_suspect: HoldConfig | None = None
+    sni_blocked: HoldConfig | None = None
+    http_blocked: HoldConfig | None = None
+    ip_blocked: HoldConfig | None = None
+    tls_intercepted: HoldConfig | None = None
+    target_down: HoldConfig | None = None
+
+
+class VerdictConfig(Section, frozen=True):
+    """[verdict]: how long a state must hold before it is told. Seconds, rounds, counts.
+
+    plan/verdict_settings.py turns it into what records carry.
+    """
+
+    raise_rounds: Rounds = 3
+    clear_rounds: Rounds = 3
+    throttled_s: Annotated[float, Meta(ge=0, le=WEEK_S)] = 900.0
+    carry_s: Seconds = 2400.0
+    stale_s: Seconds = 7200.0
+    hole_s: Seconds = 60.0
+    tight_s: Annotated[float, Meta(ge=0, le=3600)] = 120.0
+    tight_again_s: Seconds = 600.0
+    normal_every_s: Seconds = 840.0
+    normal_values: Annotated[int, Meta(ge=1, le=1000)] = 3
+    hold: HoldsConfig = field(default_factory=HoldsConfig)
+
+
+class TruthConfig(Section, frozen=True):
+    """[truth]: what is known beforehand of block pages, and of addresses that run no DNS."""
+
+    block_addresses: tuple[str, ...] = ()
+    block_pages: tuple[str, ...] = ()
+    silent_resolvers: tuple[str, ...] = ()
+
+
 class Config(Section, frozen=True):
     """The whole configuration; `Config()` is what an empty file means."""
 
@@ -122,3 +189,5 @@ class Config(Section, frozen=True):
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     event: tuple[EventConfig, ...] = ()
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+    truth: TruthConfig = field(default_factory=TruthConfig)

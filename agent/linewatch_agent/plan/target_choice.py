@@ -59,6 +59,11 @@ def resolve_targets(config: Config, sets: Sequence[TargetSet]) -> tuple[Target, 
             chosen.append(_with_own_family(target))
     if not chosen:
         raise ConfigError("the targets", "nothing to measure: name a set, or add a [[target]]")
+    resolvers = {target.id for target in chosen if target.role is Role.RESOLVER}
+    for name in config.truth.silent_resolvers:
+        if name not in resolvers:
+            reason = f"truth.silent_resolvers: no target of role resolver is called {name!a:.60}"
+            raise ConfigError("the targets", f"{reason}: add one, or take it out")
     return tuple(chosen)
 
 

@@ -18,12 +18,14 @@ from linewatch_agent.plan.target_words import (
 )
 from linewatch_agent.plan.toml_errors import decode_toml
 from linewatch_core.ids import is_name
-from linewatch_core.records import Check, Role
+from linewatch_core.records import MODEM_TARGET, Check, Role
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target, TargetSet
 
 __all__ = ["Fault", "address_version", "is_host_name", "parse_target_set", "target_faults"]
 
 CATEGORY_CHARS_MAX = 48
+CHECKS = [check for check in Check if check is not Check.MODEM]
+"""Those that a target can have; a line's modem is asked by itself."""
 
 
 def parse_target_set(text: str | bytes, *, name: str) -> TargetSet:
@@ -56,6 +58,8 @@ def target_faults(target: Target) -> Iterator[Fault]:
 def _host_faults(target: Target) -> Iterator[Fault]:
     if not is_name(target.id):
         yield fault_of("id", "1 to 48 of a-z 0-9 . _ -", target.id)
+    elif target.id == MODEM_TARGET:
+        yield fault_of("id", "another id, since this one is the line's own modem's", target.id)
     version = address_version(target.host)
     if not (version or is_local(target.host) or is_host_name(target.host)):
         yield fault_of("host", "a host name, an address, @gateway or @resolver", target.host)
@@ -70,8 +74,8 @@ def _host_faults(target: Target) -> Iterator[Fault]:
 
 
 def _check_faults(target: Target) -> Iterator[Fault]:
-    if not target.checks or _repeats(target.checks):
-        wanted = f"one or more of {', '.join(Check)}, once each"
+    if not target.checks or _repeats(target.checks) or Check.MODEM in target.checks:
+        wanted = f"one or more of {', '.join(CHECKS)}, once each"
         yield fault_of("checks", wanted, [check.value for check in target.checks])
 
 

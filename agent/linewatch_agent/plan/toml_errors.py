@@ -146,9 +146,26 @@ def _explained(message: str, kind: type, source: Source) -> ConfigError:
     """Turn msgspec's message into ours: the place from it, the words from the type."""
     # The last one, since what comes before can quote the file.
     what, _, place = message.rpartition(" - at `$")
-    path: Path = tuple(int(n) if n else key for key, n in _STEP.findall(place if what else ""))
+    steps: Path = tuple(int(n) if n else key for key, n in _STEP.findall(place if what else ""))
+    path = _with_dots(steps, source.document)
     if missing := _MISSING.search(what or place):
         wanted = describe(type_at(kind, (*path, missing[1])))
         return source.error(path, f"{missing[1]} is missing: expected {wanted}")
     wanted = describe(type_at(kind, path))
     return source.error(path, f"expected {wanted}, found {source.found(path)}")
+
+
+def _with_dots(steps: Path, document: Any) -> Path:
+    """Join the steps of keys that have dots in them: msgspec's path doesn't quote these."""
+    path: list[str | int] = []
+    value, key = document, ""
+    for step in steps:
+        if not isinstance(step, str) or not isinstance(value, dict):
+            found: str | int = step
+        else:
+            found = key = f"{key}.{step}" if key else step
+            if key not in value:
+                continue
+        path.append(found)
+        value, key = look_up(value, (found,)), ""
+    return tuple(path)

@@ -71,6 +71,11 @@ class Database:
             free = self.execute("PRAGMA freelist_count").fetchone()[0]
         return total - free, free
 
+    def settle(self) -> None:
+        """Write what was committed from the WAL back into the file."""
+        with self.guarded():
+            self.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         """Close the connection; calls after it are a bug, never damage."""
         self._connection.close()
@@ -99,6 +104,9 @@ class Database:
             if is_damage(error):
                 raise self.damaged(error) from error
             raise store_error(self.directory, error) from error
+        except UnicodeDecodeError as error:
+            # SQLite's message quoted what is no text any more.
+            raise self.damaged(error) from error
 
     @contextmanager
     def reading(self) -> Iterator[None]:

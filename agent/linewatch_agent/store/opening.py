@@ -78,6 +78,10 @@ def open_database(directory: Path) -> Opened:
                 raise
             _set_aside(directory)
             db = _open(directory)
+        except UnicodeDecodeError:
+            # SQLite's own message quoted a damaged schema, which is no text any more.
+            _set_aside(directory)
+            db = _open(directory)
     except sqlite3.DatabaseError as error:
         raise store_error(directory, error) from error
     except OSError as error:

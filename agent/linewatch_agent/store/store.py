@@ -191,6 +191,7 @@ class Store:
             self._epoch = new_epoch if known is None else parse_epoch(known)
             last = self._db.get("last")
             self._previous = msgspec.msgpack.decode(last, type=_LastWord) if last else None
+            self._is_first_commit = last is None
             self._conn = self._conn_reserved = int(self._db.get("conn") or 0)
             rows = {stream: load_stream(self._db, stream) for stream in Stream}
         if known is None:
@@ -233,10 +234,16 @@ class Store:
         with self._db.transaction():
             written = self._write(bodies)
             self._note_last(safe_ms, clean=False)
-            for stream in self._unsaved_acks:
+            for stream in sorted(self._unsaved_acks):
                 save_stream(self._db, stream, self._streams[stream].row)
         self._unsaved_acks.clear()
         self._accept(written)
+        if self._is_first_commit:
+            # Bits that rot in the WAL take commits back. Once there is a word of what was kept
+            # in the file itself, the next start's gap tells of that; without, nothing would.
+            self._is_first_commit = False
+            with contextlib.suppress(StoreFullError):
+                self._db.settle()
         return [record for one in written for record in one.records]
 
     def seal_due(self, *, now_ms: int, live: bool) -> list[SealedRange]:

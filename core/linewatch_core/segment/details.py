@@ -18,6 +18,7 @@ class PackedHttp(msgspec.Struct, tag="h", array_like=True, frozen=True):
     body_sha256: bytes
     location: str | None
     chain_sha256: bytes | None
+    issuer_sha256: bytes | None = None
 
 
 PackedDetail: TypeAlias = Detail | PackedHttp
@@ -27,15 +28,16 @@ def pack_detail(detail: Detail | None) -> PackedDetail | None:
     """Return the stored form of a detail; `unpack_detail` undoes it exactly."""
     if not isinstance(detail, HttpDetail):
         return detail
-    body, chain = detail.body_sha256, detail.chain_sha256
-    if not _DIGEST.fullmatch(body) or (chain is not None and not _DIGEST.fullmatch(chain)):
+    digests = (detail.body_sha256, detail.chain_sha256, detail.issuer_sha256)
+    if not all(digest is None or _DIGEST.fullmatch(digest) for digest in digests):
         return detail
     return PackedHttp(
         status=detail.status,
         body_bytes=detail.body_bytes,
-        body_sha256=bytes.fromhex(body),
+        body_sha256=bytes.fromhex(detail.body_sha256),
         location=detail.location,
-        chain_sha256=None if chain is None else bytes.fromhex(chain),
+        chain_sha256=_packed(detail.chain_sha256),
+        issuer_sha256=_packed(detail.issuer_sha256),
     )
 
 
@@ -49,4 +51,9 @@ def unpack_detail(detail: PackedDetail | None) -> Detail | None:
         body_sha256=detail.body_sha256.hex(),
         location=detail.location,
         chain_sha256=None if detail.chain_sha256 is None else detail.chain_sha256.hex(),
+        issuer_sha256=None if detail.issuer_sha256 is None else detail.issuer_sha256.hex(),
     )
+
+
+def _packed(digest: str | None) -> bytes | None:
+    return None if digest is None else bytes.fromhex(digest)

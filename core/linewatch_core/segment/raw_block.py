@@ -7,12 +7,12 @@ the sorted columns back in order. Source: docs/wire-format.md, "Raw block".
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from linewatch_core.errors import MalformedError
-from linewatch_core.records import Check, Sample
+from linewatch_core.records import Check, Detail, Sample
 from linewatch_core.segment.details import PackedDetail, pack_detail, unpack_detail
 from linewatch_core.segment.numbers import NumberReader, NumberWriter
 from linewatch_core.segment.tables import (
@@ -28,6 +28,10 @@ from linewatch_core.segment.tables import (
 _FIRST_BYTE = 3
 """The phase of an http check that is also its RTT: stored as the difference."""
 TIMINGS_MAX = 32
+
+_What: TypeAlias = tuple[str, Check, int, str | None]
+_Outcome: TypeAlias = tuple[str | None, bool, bool, int]
+"""The fields of Measured but its offset, and of Outcome."""
 
 
 class Measured(msgspec.Struct, array_like=True, frozen=True):
@@ -73,37 +77,41 @@ class RawTable(msgspec.Struct, array_like=True):
 
 def pack_samples(first_seq: int, samples: Sequence[Sample]) -> tuple[RawTable, bytes]:
     """Return the table and the numbers of at least one sample."""
-    lines, measured = Table[str](), Table[Measured]()
+    lines, whats = Table[str](), Table[_What]()
     rounds, series = Table[int](), Table[tuple[int, int]]()
     series_of, round_of = [], []
-    usual_ms: dict[tuple[str, Check, int, str | None], int] = {}
+    usual_ms: list[int] = []
     for sample in samples:
-        what = (sample.target, sample.check, sample.family, sample.address)
-        offset_ms = usual_ms.setdefault(what, sample.slot_ms - sample.round_ms)
-        pair = (lines.place(sample.line), measured.place(Measured(*what, offset_ms)))
-        series_of.append(series.place(pair))
+        what = whats.place((sample.target, sample.check, sample.family, sample.address))
+        if what == len(usual_ms):
+            usual_ms.append(sample.slot_ms - sample.round_ms)
+        series_of.append(series.place((lines.place(sample.line), what)))
         round_of.append(rounds.place(sample.round_ms))
     order = sorted_by_series(series_of)
-    outcomes, details = Table[Outcome](), Table[PackedDetail | None]()
+    ordered = [samples[at] for at in order]
+    # Tables of plain values, made into what is written once each, not once a sample.
+    outcomes, details = Table[_Outcome](), Table[Detail | None]()
     table = RawTable(
         first_seq=first_seq,
         lines=lines.values,
-        measured=measured.values,
+        measured=[
+            Measured(*what, offset_ms)
+            for what, offset_ms in zip(whats.values, usual_ms, strict=True)
+        ],
         line_steps=differences(line for line, _ in series.values),
         measured_steps=differences(what for _, what in series.values),
         round_bends=differences(differences(rounds.values)),
         series_ranks=recency_ranks(series_of),
         round_steps=differences(round_of),
-        outcome_of=[outcomes.place(_outcome(samples[at])) for at in order],
-        detail_of=[details.place(pack_detail(samples[at].detail)) for at in order],
-        outcomes=outcomes.values,
-        details=details.values,
+        outcome_of=[outcomes.place(_outcome(sample)) for sample in ordered],
+        detail_of=[details.place(sample.detail) for sample in ordered],
+        outcomes=[Outcome(*outcome) for outcome in outcomes.values],
+        details=[pack_detail(detail) for detail in details.values],
     )
     numbers = NumberWriter()
-    ordered = [samples[at] for at in order]
-    offsets = [measured.values[series.values[series_of[at]][1]].offset_ms for at in order]
+    offset_of = [usual_ms[what] for _, what in series.values]
     numbers.put(
-        [s.slot_ms - s.round_ms - offset for s, offset in zip(ordered, offsets, strict=True)]
+        [samples[at].slot_ms - samples[at].round_ms - offset_of[series_of[at]] for at in order]
     )
     numbers.put([sample.mono_ms - sample.slot_ms for sample in ordered])
     for group in groups([series_of[at] for at in order]):
@@ -160,11 +168,11 @@ def unpack_samples(table: RawTable, tail: bytes) -> list[Sample]:
     return [samples[place] for place in range(count)]
 
 
-def _outcome(sample: Sample) -> Outcome:
-    if len(sample.timings_us) > TIMINGS_MAX:
+def _outcome(sample: Sample) -> _Outcome:
+    timings = len(sample.timings_us)
+    if timings > TIMINGS_MAX:
         raise ValueError(f"cannot encode a sample of more than {TIMINGS_MAX} timings")
-    has_rtt = sample.rtt_us is not None
-    return Outcome(sample.failure, sample.busy, has_rtt, len(sample.timings_us))
+    return (sample.failure, sample.busy, sample.rtt_us is not None, timings)
 
 
 def _put_times(numbers: NumberWriter, samples: Sequence[Sample]) -> None:

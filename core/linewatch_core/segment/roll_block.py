@@ -7,6 +7,7 @@ the thousand, so they are worth columns too. Source: docs/wire-format.md,
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import TypeAlias
 
 import msgspec
 
@@ -22,6 +23,9 @@ from linewatch_core.segment.tables import (
     recency_ranks,
     sorted_by_series,
 )
+
+_Shape: TypeAlias = tuple[tuple[tuple[str, int], ...], bool, bool, bool]
+"""The fields of Shape."""
 
 
 class Counted(msgspec.Struct, array_like=True, frozen=True):
@@ -65,24 +69,23 @@ class RollTable(msgspec.Struct, array_like=True):
 
 def pack_rolls(first_seq: int, rolls: Sequence[Roll]) -> tuple[RollTable, bytes]:
     """Return the table and the numbers of at least one roll."""
-    lines, counted = Table[str](), Table[Counted]()
-    series, shapes = Table[tuple[int, int]](), Table[Shape]()
+    lines, counted = Table[str](), Table[tuple[str, Check]]()
+    series, shapes = Table[tuple[int, int]](), Table[_Shape]()
     series_of = [
-        series.place((lines.place(r.line), counted.place(Counted(r.target, r.check))))
-        for r in rolls
+        series.place((lines.place(r.line), counted.place((r.target, r.check)))) for r in rolls
     ]
     order = sorted_by_series(series_of)
     table = RollTable(
         first_seq=first_seq,
         lines=lines.values,
-        counted=counted.values,
+        counted=[Counted(*what) for what in counted.values],
         line_steps=differences(line for line, _ in series.values),
         counted_steps=differences(what for _, what in series.values),
         series_ranks=recency_ranks(series_of),
         window_steps=differences(roll.window for roll in rolls),
         lateness_steps=differences(r.mono_ms - _window_end_ms(r.window) for r in rolls),
         shape_of=[shapes.place(_shape(rolls[at])) for at in order],
-        shapes=shapes.values,
+        shapes=[Shape(*shape) for shape in shapes.values],
     )
     numbers = NumberWriter()
     ordered = [rolls[at] for at in order]
@@ -144,12 +147,12 @@ def _unexplained(sent: int, other: int, failures: Iterable[int]) -> int:
     return sent - sum(failures) - other
 
 
-def _shape(roll: Roll) -> Shape:
-    return Shape(
-        failures=tuple(sorted(roll.failures.items())),
-        has_min=roll.rtt_min_us is not None,
-        has_median=roll.rtt_median_us is not None,
-        has_p95=roll.rtt_p95_us is not None,
+def _shape(roll: Roll) -> _Shape:
+    return (
+        tuple(sorted(roll.failures.items())),
+        roll.rtt_min_us is not None,
+        roll.rtt_median_us is not None,
+        roll.rtt_p95_us is not None,
     )
 
 

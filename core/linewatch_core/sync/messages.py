@@ -21,6 +21,7 @@ from linewatch_core.records import AnchorSource, Stream
 ACK_CONTEXT = b"linewatch/ack/1\0"
 MESSAGE_BYTES_MAX = 64 * 1024
 HOLES_MAX = 64
+SPREAD_S_MAX = 3600
 
 _T = TypeVar("_T")
 
@@ -75,6 +76,8 @@ class Ack(msgspec.Struct, frozen=True):
         server_ms: Unix time at the server when it made this.
         server_error_ms: the server's own bound on that.
         credit_bytes: how much may be on its way without an ack.
+        spread_s: after a loss of the connection that may be everybody's, wait a random
+            time of up to this before the first try.
         key: id of the newest signing key that the server knows of this probe.
     """
 
@@ -86,6 +89,7 @@ class Ack(msgspec.Struct, frozen=True):
     server_ms: Seq
     server_error_ms: Annotated[int, msgspec.Meta(ge=0)]
     credit_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024
+    spread_s: Annotated[int, msgspec.Meta(ge=0, le=SPREAD_S_MAX)] = 0
     key: str | None = None
 
 

@@ -6,13 +6,15 @@ an ack of the server takes anything off the list; a disconnection puts all
 that was only sent back on it. Source: docs/wire-format.md, "Sync".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
 from linewatch_core.sync.acks import acked_set, within
 from linewatch_core.sync.messages import Ack, StreamAck
+from linewatch_core.sync.order import StreamState, Turns
+from linewatch_core.sync.pacing import BulkWindow, DutyCycle
 from linewatch_core.sync.upload_talk import (
     AckReceived,
     Command,
@@ -35,27 +37,17 @@ class UploadLimits:
     """The windows and patience of an upload; bytes and seconds.
 
     A window is open while less than its limit is in it, so it is exceeded by less than
-    one segment.
+    one segment. Live samples that have waited `live_wait_s` go before everything else.
     """
 
     segments_in_flight: int = 8
     bytes_in_flight: int = 64 * 1024
     bytes_unacked: int = 256 * 1024
+    bytes_before_ack: int = 8 * 1024
     birth_ack_wait_s: float = 5.0
     ack_patience_s: float = 300.0
     backfill_turn: int = 8
-
-
-@dataclass(slots=True)
-class _StreamState:
-    held: SeqSet = field(default_factory=SeqSet)
-    acked: SeqSet = field(default_factory=SeqSet)
-    sent: SeqSet = field(default_factory=SeqSet)
-    sealed_through: int = 0
-    live_from: int = 1
-
-    def pending(self) -> SeqSet:
-        return self.held.difference(self.acked).difference(self.sent)
+    live_wait_s: float = 20.0
 
 
 _Key: TypeAlias = tuple[Stream, int, int]
@@ -74,14 +66,17 @@ class Uploader:
         self._epoch = epoch
         self._limits = limits or UploadLimits()
         self._credit = self._limits.bytes_unacked
-        self._streams = {stream: _StreamState() for stream in Stream}
-        self._in_flight: dict[_Key, int] = {}
+        self._streams = {stream: StreamState() for stream in Stream}
+        self._in_flight: dict[_Key, _Out] = {}
         self._unacked: dict[_Key, _Out] = {}
         self._conn: int | None = None
         self._asked: Send | None = None
+        self._resting = False
         self._open_at = 0.0
         self._heard_s: float | None = None
-        self._sends = 0
+        self._turns = Turns(self._limits.backfill_turn, self._limits.live_wait_s)
+        self._window = BulkWindow(self._limits.bytes_in_flight)
+        self._cycle = DutyCycle()
 
     def load_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Take what the store remembered of the last ack, before the first event."""
@@ -122,6 +117,8 @@ class Uploader:
                 state = self._streams[stream]
                 state.held.add(first, last)
                 state.sealed_through = max(state.sealed_through, last)
+                if stream is Stream.RAW and first >= state.live_from and self._conn is not None:
+                    self._turns.sealed_live(first, last, now)
             case Dropped(stream, first, last):
                 self._streams[stream].held.discard(first, last)
                 self._answered(stream, first, last)
@@ -132,7 +129,7 @@ class Uploader:
             case Sent(stream, first, last, size):
                 self._note_sent(stream, first, last, size, now)
             case Published(stream, first, last):
-                self._in_flight.pop((stream, first, last), None)
+                self._note_published((stream, first, last), now)
             case AckReceived(ack):
                 commands += self._take_ack(ack, now)
             case Tick():
@@ -140,6 +137,7 @@ class Uploader:
             case _:
                 assert_never(event)
         overdue = self._overdue(now)
+        self._cycle.update(now, in_flight=any(map(self._is_backfill, self._in_flight)))
         if overdue is not None:
             return [*commands, overdue]
         return commands + self._next(now)
@@ -151,13 +149,17 @@ class Uploader:
         waits = [out.sent_s + self._limits.ack_patience_s for out in self._unacked.values()]
         if self._open_at:
             waits.append(self._open_at)
+        elif self._resting and self.is_backfilling():
+            waits.append(self._cycle.rest_until)
         return min(waits, default=None)
 
     def _begin(self, conn: int, now: float) -> None:
         self._end()
         self._conn = conn
-        self._sends = 0
-        self._credit = self._limits.bytes_unacked
+        self._turns.begin()
+        self._window = BulkWindow(self._limits.bytes_in_flight)
+        # A server too busy to answer the birth must not be flooded by a whole fleet.
+        self._credit = self._limits.bytes_before_ack
         self._open_at = now + self._limits.birth_ack_wait_s
         for state in self._streams.values():
             state.live_from = (state.held.last() or 0) + 1
@@ -165,6 +167,7 @@ class Uploader:
     def _end(self) -> None:
         self._conn = None
         self._asked = None
+        self._resting = False
         self._open_at = 0.0
         self._heard_s = None
         self._forget_sent()
@@ -185,10 +188,18 @@ class Uploader:
         self._answered(stream, first, last)
         if self._conn is None:
             return
+        key = (stream, first, last)
         self._streams[stream].sent.add(first, last)
-        self._in_flight[stream, first, last] = size
-        self._unacked[stream, first, last] = _Out(size, now)
-        self._sends += 1
+        self._in_flight[key] = self._unacked[key] = _Out(size, now)
+        self._turns.sent(backfill=self._is_backfill(key))
+
+    def _note_published(self, key: _Key, now: float) -> None:
+        out = self._in_flight.pop(key, None)
+        if out is not None:
+            self._window.published(now - out.sent_s)
+
+    def _is_backfill(self, key: _Key) -> bool:
+        return key[0] is Stream.RAW and key[1] < self._streams[Stream.RAW].live_from
 
     def _overdue(self, now: float) -> Reconnect | None:
         """Give the connection up if nothing was heard since a segment that is overdue was sent.
@@ -239,38 +250,23 @@ class Uploader:
         return commands
 
     def _next(self, now: float) -> list[Command]:
+        self._resting = False
         if self._conn is None or self._asked is not None or now < self._open_at:
             return []
         self._open_at = 0.0
+        waiting = sum(out.size for out in self._in_flight.values())
         if (
             len(self._in_flight) >= self._limits.segments_in_flight
-            or sum(self._in_flight.values()) >= self._limits.bytes_in_flight
+            or waiting >= self._limits.bytes_in_flight
             or sum(out.size for out in self._unacked.values()) >= self._credit
         ):
             return []
-        choice = self._choose()
+        may_backfill = self._cycle.may_send(now)
+        choice = self._turns.choose(
+            self._streams, now, bulk=waiting < self._window.size, backfill=may_backfill
+        )
         if choice is None:
+            self._resting = self._cycle.busy_since is None and not may_backfill
             return []
         self._asked = choice
         return [choice]
-
-    def _choose(self) -> Send | None:
-        """Pick by class: P0 `ev`; P1 live `raw`, newest first; P2 `roll`; P3 `raw`, oldest first.
-
-        P3 gets one turn in eight whatever else waits.
-        """
-        raw = self._streams[Stream.RAW]
-        pending_raw = raw.pending()
-        oldest, newest = pending_raw.first(), pending_raw.last()
-        backfill = oldest if oldest is not None and oldest < raw.live_from else None
-        if backfill is not None and self._sends % self._limits.backfill_turn == 0 and self._sends:
-            return Send(Stream.RAW, backfill)
-        event = self._streams[Stream.EV].pending().first()
-        if event is not None:
-            return Send(Stream.EV, event)
-        if newest is not None and newest >= raw.live_from:
-            return Send(Stream.RAW, newest)
-        roll = self._streams[Stream.ROLL].pending().first()
-        if roll is not None:
-            return Send(Stream.ROLL, roll)
-        return Send(Stream.RAW, backfill) if backfill is not None else None

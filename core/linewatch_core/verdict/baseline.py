@@ -9,7 +9,7 @@ from statistics import median
 
 import msgspec
 
-from linewatch_core.verdict.settings import Settings
+from linewatch_core.records import VerdictSettings
 
 
 class Baseline(msgspec.Struct):
@@ -17,7 +17,7 @@ class Baseline(msgspec.Struct):
 
     values: list[tuple[int, int, float]] = []
 
-    def add(self, value: float, *, hour: int | None, ok_ms: int, settings: Settings) -> None:
+    def add(self, value: float, *, hour: int | None, ok_ms: int, settings: VerdictSettings) -> None:
         """Keep a value measured while the line was ok; forget what is too old."""
         key = -1 if hour is None else hour
         oldest_ms = ok_ms - settings.baseline_span_ms
@@ -26,7 +26,7 @@ class Baseline(msgspec.Struct):
             return
         self.values.append((ok_ms, key, value))
 
-    def normal(self, *, hour: int | None, settings: Settings) -> float | None:
+    def normal(self, *, hour: int | None, settings: VerdictSettings) -> float | None:
         """Return the median of the same hour; until it has enough values, of twice as many of all.
 
         None: too few values to say what is normal.

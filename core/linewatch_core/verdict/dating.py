@@ -1,14 +1,19 @@
 """From a change to a Transition: when it happened at the earliest and at the latest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from linewatch_core.records import Role, Transition
 from linewatch_core.verdict.settle import Change
-from linewatch_core.verdict.states import REACH
-from linewatch_core.verdict.turns import Turn, changed_between
+from linewatch_core.verdict.states import REACH, LineVerdict, TargetVerdict
+from linewatch_core.verdict.turns import Outcome, changed_between
 
 _ANCHORS = frozenset({Role.DOMESTIC, Role.INTERNATIONAL, Role.RESOLVER})
+
+
+_CARRIED = frozenset({LineVerdict.THROTTLED.value, TargetVerdict.THROTTLED.value})
+"""Verdicts of checks that are not made in every round: a round that contradicts one may rest
+on what was measured long before it."""
 
 
 class Span(NamedTuple):
@@ -18,21 +23,23 @@ class Span(NamedTuple):
     latest_ms: int
 
 
-def change_of_line(change: Change, turns: Mapping[str, Turn], roles: Mapping[str, Role]) -> Span:
+def change_of_line(
+    change: Change, series: Mapping[str, Sequence[Outcome]], roles: Mapping[str, Role]
+) -> Span:
     """Return when a line's verdict changed, by the anchors that turned if that is telling."""
     before, after = REACH.get(change.before), REACH.get(change.after)
     if before is None or after is None or before == after:
         return _between_rounds(change)
-    anchors = [turn for key, turn in turns.items() if roles.get(key.split("|", 1)[0]) in _ANCHORS]
-    return _by_turns(change, anchors, good=after > before)
+    anchors = [mine for key, mine in series.items() if roles.get(_target_of(key)) in _ANCHORS]
+    return _by_turns(change, anchors, good=after > before, whole=False)
 
 
-def change_of_target(change: Change, turns: Mapping[str, Turn], target: str) -> Span:
+def change_of_target(change: Change, series: Mapping[str, Sequence[Outcome]], target: str) -> Span:
     """Return when a target's verdict changed, by that target's own checks."""
     if "unknown" in (change.before, change.after):
         return _between_rounds(change)
-    mine = [turn for key, turn in turns.items() if key.split("|", 1)[0] == target]
-    return _by_turns(change, mine, good=change.after == "ok")
+    mine = [outcomes for key, outcomes in series.items() if _target_of(key) == target]
+    return _by_turns(change, mine, good=change.after == "ok", whole=True)
 
 
 def transition(line: str, target: str | None, change: Change, span: Span, at_ms: int) -> Transition:
@@ -51,13 +58,24 @@ def transition(line: str, target: str | None, change: Change, span: Span, at_ms:
     )
 
 
-def _by_turns(change: Change, turns: list[Turn], *, good: bool) -> Span:
-    since_ms = change.first_ms if change.before_ms is None else change.before_ms
-    found = changed_between(turns, good=good, since_ms=since_ms, until_ms=change.until_ms)
+def _target_of(key: str) -> str:
+    return key.split("|", 1)[0]
+
+
+def _by_turns(
+    change: Change, series: Sequence[Sequence[Outcome]], *, good: bool, whole: bool
+) -> Span:
+    # Not from the last round that contradicts it: of that, one lost packet may be the cause.
+    known_ms = (change.agreed_ms, change.before_ms, change.first_ms)
+    since_ms = next(at_ms for at_ms in known_ms if at_ms is not None)
+    found = changed_between(series, good=good, since_ms=since_ms, whole=whole)
     return _between_rounds(change) if found is None else Span(*found)
 
 
 def _between_rounds(change: Change) -> Span:
-    """From the last round that said otherwise to the end of the first that said it."""
-    earliest_ms = change.first_ms if change.before_ms is None else change.before_ms
+    """From the last round that contradicts it to the end of the first that said it."""
+    before_ms = change.before_ms
+    if _CARRIED & {change.before, change.after}:
+        before_ms = change.rests_ms
+    earliest_ms = change.first_ms if before_ms is None else before_ms
     return Span(earliest_ms, max(earliest_ms, change.until_ms))

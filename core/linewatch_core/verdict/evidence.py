@@ -14,10 +14,12 @@ from linewatch_core.records import (
     LineKind,
     PortalAnswer,
     PortalDetail,
+    Registration,
     Role,
+    Sim,
 )
 from linewatch_core.verdict.answers import SILENT_ARP, Protocol, answered, protocol_of
-from linewatch_core.verdict.inputs import LineFacts, Registration, Seen, Sim
+from linewatch_core.verdict.inputs import LineFacts, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class LineEvidence:
         signal_below_db: how far the signal is from its own median, in dB (positive or
             negative); None: not known, or no normal yet.
         until_ms: when its last sample began.
+        modem_seqs: the samples with what the modem said.
     """
 
     line: str
@@ -109,6 +112,7 @@ class LineEvidence:
     goodput: Goodput
     signal_below_db: float | None = None
     until_ms: int = 0
+    modem_seqs: tuple[int, ...] = ()
 
     @property
     def operator(self) -> str:
@@ -169,7 +173,7 @@ def host_set(
 
 def gateway(seen: Iterable[Seen], roles: Mapping[str, Role], *, known: bool) -> Gateway:
     """Return how the next hop answered; `known`: it answered before, so its silence counts."""
-    mine = [one for one in seen if roles.get(one.sample.target) is Role.GATEWAY]
+    mine = [one for one in seen if is_of_gateway(one, roles)]
     return Gateway(
         asked=bool(mine),
         answered=any(one.sample.failure is None for one in mine),
@@ -177,6 +181,11 @@ def gateway(seen: Iterable[Seen], roles: Mapping[str, Role], *, known: bool) -> 
         no_arp=bool(mine) and all(one.sample.failure == SILENT_ARP for one in mine),
         seqs=tuple(sorted(one.seq for one in mine)),
     )
+
+
+def is_of_gateway(one: Seen, roles: Mapping[str, Role]) -> bool:
+    """Return whether a sample asked the next hop; what a modem says of itself never did."""
+    return roles.get(one.sample.target) is Role.GATEWAY and one.sample.check is not Check.MODEM
 
 
 def is_portal_sight(one: Seen, roles: Mapping[str, Role]) -> bool:

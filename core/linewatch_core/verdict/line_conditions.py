@@ -7,8 +7,8 @@ order. Whoever changes one, or a threshold, raises its rule's version there.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from linewatch_core.records import Bearer, Registration, Sim
 from linewatch_core.verdict.evidence import HostSet, LineEvidence
-from linewatch_core.verdict.inputs import Bearer, Registration, Sim
 
 HOSTS_MIN = 3
 """Below so many hosts asked a set says nothing: one host's outage is no line's."""

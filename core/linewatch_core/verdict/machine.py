@@ -8,14 +8,14 @@ nothing changes faster than its hold, save by a hole or a new boot.
 
 from collections.abc import Collection
 
-from linewatch_core.records import GapReason, Transition
+from linewatch_core.records import GapReason, Transition, VerdictSettings
 from linewatch_core.verdict import memory as mem
 from linewatch_core.verdict.dating import Span, change_of_line, transition
 from linewatch_core.verdict.inputs import Round, Seen
 from linewatch_core.verdict.line_conditions import View, portal_in_doubt
 from linewatch_core.verdict.memory import LineMemory, Memory, Track
 from linewatch_core.verdict.rules import HOLE_RULE, POWER_RULE, LineRule, judge_line
-from linewatch_core.verdict.settings import DEFAULTS, Settings
+from linewatch_core.verdict.settings import DEFAULTS
 from linewatch_core.verdict.settle import Change, Said, reset, step
 from linewatch_core.verdict.states import LineVerdict, TargetVerdict
 from linewatch_core.verdict.summary import deciding, keep_normal, line_evidence, take_in
@@ -27,13 +27,13 @@ LINES_MAX = 64
 class Machine:
     """Turns the rounds of one probe into transitions."""
 
-    def __init__(self, settings: Settings = DEFAULTS) -> None:
-        """Start with nothing known."""
+    def __init__(self, settings: VerdictSettings = DEFAULTS) -> None:
+        """Start with nothing known; `settings` hold until records tell others."""
         self._settings = settings
         self._memory = Memory()
 
     @classmethod
-    def restored(cls, exported: bytes, settings: Settings = DEFAULTS) -> "Machine":
+    def restored(cls, exported: bytes, settings: VerdictSettings = DEFAULTS) -> "Machine":
         """Return a machine that goes on where another one was exported.
 
         Raises:
@@ -71,6 +71,7 @@ class Machine:
         A round that is not after the last one of its boot is ignored.
         """
         memory = self._memory
+        self._settings = now.settings or self._settings
         same_boot = memory.boot == now.boot and memory.last_round_ms is not None
         elapsed_ms = now.round_ms - (memory.last_round_ms or 0) if same_boot else 0
         if same_boot and elapsed_ms <= 0:
@@ -113,7 +114,7 @@ class Machine:
             rule = judge_line(view)
             change = self._step(line, now, view, rule)
             if change is not None:
-                span = change_of_line(change, line.turns, now.roles)
+                span = change_of_line(change, line.series, now.roles)
                 news.append(self._told(name, None, change, span))
             if rule.verdict is LineVerdict.OK and line.track.verdict == rule.verdict:
                 keep_normal(line, by_line[name], now, elapsed_ms, self._settings)
@@ -146,6 +147,7 @@ class Machine:
             rule_version=rule.version,
             round_ms=now.round_ms,
             until_ms=own.until_ms,
+            rests_ms=min([now.round_ms, *(rate.mono_ms for rate in line.rates.values())]),
             seqs=deciding(rule.verdict, own),
             hosts=answering if rule.verdict is LineVerdict.ALLOW_LIST else None,
         )
@@ -191,7 +193,7 @@ class Machine:
         for name, line in sorted(self._memory.lines.items()):
             if only is not None and name not in only:
                 continue
-            line.turns = {}
+            line.series = {}
             tracks: list[tuple[str | None, Track, str]] = [(None, line.track, after.value)]
             tracks += [(t, one.track, "unknown") for t, one in sorted(line.targets.items())]
             for target, track, verdict in tracks:

@@ -9,19 +9,20 @@ from linewatch_core.errors import MalformedError, UnsupportedVersionError
 from linewatch_core.verdict.baseline import Baseline
 from linewatch_core.verdict.inputs import Seen
 from linewatch_core.verdict.states import LineVerdict, TargetVerdict
-from linewatch_core.verdict.turns import Turn
+from linewatch_core.verdict.turns import Outcome
 
-MEMORY_VERSION = 1
+MEMORY_VERSION = 2
 
 
 class Streak(msgspec.Struct):
-    """Consecutive rounds that say one verdict which is not the one in force.
+    """Rounds that say one verdict which is not the one in force, in a row.
 
     Attributes:
         verdict, rule, rule_version: what the last of them says, by which rule.
-        before_ms: when the last round before it began; None if there was none.
+        before_ms: when the last round began that contradicts it; None if there was none.
+        rests_ms: when the oldest outcome began on which that round rests.
         first_ms, until_ms: when its first round began, and that round's last sample.
-        rounds: how many.
+        rounds: how many; 0: too many rounds said nothing, and it counts anew.
         hosts: which hosts answered in the last (allow_list).
         seqs: the samples that decided its rounds.
     """
@@ -30,6 +31,7 @@ class Streak(msgspec.Struct):
     rule: str
     rule_version: int
     before_ms: int | None
+    rests_ms: int | None
     first_ms: int
     until_ms: int
     rounds: int = 1
@@ -41,16 +43,22 @@ class Track(msgspec.Struct):
     """A verdict in force, and what speaks against it.
 
     Attributes:
+        streak, blind: of another verdict, and of rounds that say `unknown`, which
+            contradict no verdict.
         contradicted: consecutive rounds that said anything else; `since_ms` when the
             first of them began, `agreed_ms` when the last round before began.
+        last_ms, rests_ms: when the last round began that said something, and the oldest
+            outcome on which it rests.
     """
 
     verdict: str = "unknown"
     streak: Streak | None = None
+    blind: Streak | None = None
     contradicted: int = 0
     since_ms: int = 0
     agreed_ms: int | None = None
     last_ms: int | None = None
+    rests_ms: int | None = None
 
 
 class Rate(msgspec.Struct):
@@ -75,7 +83,7 @@ class LineMemory(msgspec.Struct):
     Attributes:
         ok_ms: how long the line has been ok in all; the clock of its baselines.
         gateway_known: the next hop answered in this boot.
-        turns, rates: per series, per target.
+        series: the last outcomes of each series, by its key; rates: per target.
         sights: the last outcome of each portal check and random name, per series.
         goodput: baselines of goodput per target.
         signal: the baseline of the signal in dBm.
@@ -86,7 +94,7 @@ class LineMemory(msgspec.Struct):
     track: Track = msgspec.field(default_factory=Track)
     ok_ms: int = 0
     gateway_known: bool = False
-    turns: dict[str, Turn] = {}
+    series: dict[str, list[Outcome]] = {}
     rates: dict[str, Rate] = {}
     sights: dict[str, Seen] = {}
     goodput: dict[str, Baseline] = {}

@@ -4,21 +4,18 @@ What the server and a verifier run. Equal to what the probe's own machine told,
 if the records are whole.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from linewatch_core.records import Record, Transition
-from linewatch_core.verdict.inputs import CachedTruth
+from linewatch_core.records import Record, Transition, VerdictSettings
 from linewatch_core.verdict.machine import Machine
 from linewatch_core.verdict.rounds import RoundBuilder
-from linewatch_core.verdict.settings import DEFAULTS, Settings
+from linewatch_core.verdict.settings import DEFAULTS
 
 
 def replay(
     boots: Iterable[tuple[str, Iterable[Record]]],
     *,
-    settings: Settings = DEFAULTS,
-    truth: CachedTruth | None = None,
-    operators: Mapping[str, str] | None = None,
+    settings: VerdictSettings = DEFAULTS,
     kept: bool = False,
 ) -> Iterator[tuple[str, Transition]]:
     """Yield (boot, transition) in the order in which they are decided.
@@ -26,13 +23,13 @@ def replay(
     Args:
         boots: boot ids in their order, each with its records of all streams in any order;
             transitions among them are ignored.
-        settings, truth, operators: those of the probe's configuration at that time.
+        settings: those that held where the records tell none.
         kept: the agent kept its machine's memory over restarts; else each run of it
             began with a fresh machine.
     """
     machine, run = Machine(settings), None
     for boot, records in boots:
-        builder = RoundBuilder(boot, truth=truth, operators=operators)
+        builder = RoundBuilder(boot)
         _fill(builder, records)
         for one in builder.take_complete():
             if not kept and run != (boot, one.run_ms):

@@ -7,26 +7,33 @@ tell whether it was whole. Facts (lines, roles, clock) hold from their own
 """
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
+
+import msgspec
 
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
     BootStarted,
+    CachedTruth,
+    Check,
     ConfigApplied,
     EvBody,
     Gap,
     GapReason,
     LineChanged,
+    ModemDetail,
     Record,
     Role,
     Roll,
     Sample,
+    TruthApplied,
+    VerdictSettings,
 )
-from linewatch_core.verdict.inputs import CachedTruth, LineFacts, ModemFacts, Round, Seen
+from linewatch_core.verdict.inputs import LineFacts, Round, Seen
 
 DRIFT_DIVISOR = 2000
 """A clock between anchors drifts by at most 500 ppm (timebase.py)."""
@@ -34,8 +41,7 @@ HOUR_MS = 3_600_000
 PERIOD_MS = 30_000
 
 
-_News: TypeAlias = EvBody | tuple[str, ModemFacts]
-_Told: TypeAlias = tuple[int, int, int, _News]
+_Told: TypeAlias = tuple[int, int, int, EvBody]
 """When it was told, its number in `ev`, the order of arrival, and what."""
 
 
@@ -44,9 +50,10 @@ class _Facts:
     """What holds from some moment on."""
 
     lines: dict[str, LineFacts] = field(default_factory=dict)
-    modems: dict[str, ModemFacts] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     period_ms: int = PERIOD_MS
+    settings: VerdictSettings | None = None
+    truth: TruthApplied | None = None
     anchor: Anchor | None = None
     ntp: Anchor | None = None
     gap: GapReason | None = None
@@ -56,17 +63,9 @@ class _Facts:
 class RoundBuilder:
     """Gathers the records of one boot into rounds."""
 
-    def __init__(
-        self,
-        boot: str,
-        *,
-        truth: CachedTruth | None = None,
-        operators: Mapping[str, str] | None = None,
-    ) -> None:
-        """Begin a boot; `operators` names the operator of each line where that is known."""
+    def __init__(self, boot: str) -> None:
+        """Begin a boot."""
         self._boot = boot
-        self._truth = truth or CachedTruth()
-        self._operators = dict(operators or {})
         self._facts = _Facts()
         self._told: list[_Told] = []
         self._starts_ms: list[int] = []
@@ -85,11 +84,7 @@ class RoundBuilder:
             if isinstance(body, BootStarted):
                 self._starts_ms.append(body.mono_ms)
 
-    def add_modem(self, mono_ms: int, line: str, facts: ModemFacts) -> None:
-        """Take what a modem said at `mono_ms`."""
-        self._tell(mono_ms, 0, (line, facts))
-
-    def _tell(self, mono_ms: int, seq: int, body: _News) -> None:
+    def _tell(self, mono_ms: int, seq: int, body: EvBody) -> None:
         self._entries += 1
         heapq.heappush(self._told, (mono_ms, seq, self._entries, body))
 
@@ -118,23 +113,19 @@ class RoundBuilder:
         self._bring_up_to(round_ms)
         facts = self._facts
         gap, facts.gap = facts.gap, None
+        modems = _modems(self._rounds[round_ms])
         return Round(
             boot=self._boot,
             round_ms=round_ms,
             samples=tuple(self._rounds[round_ms]),
             lines={
-                name: LineFacts(
-                    line.kind,
-                    line.usable,
-                    line.problems,
-                    self._operators.get(name),
-                    facts.modems.get(name),
-                )
+                name: msgspec.structs.replace(line, modem=modems.get(name))
                 for name, line in facts.lines.items()
             },
             roles=dict(facts.roles),
             period_ms=facts.period_ms,
-            truth=self._truth,
+            truth=_truth_at(facts.truth, round_ms),
+            settings=facts.settings,
             clock_error_ms=_clock_error_ms(facts.ntp, round_ms),
             hour=_hour(facts.anchor, round_ms),
             gap=gap,
@@ -147,20 +138,20 @@ class RoundBuilder:
             _apply(self._facts, heapq.heappop(self._told)[-1], self._boot)
 
 
-def _apply(facts: _Facts, told: _News, boot: str) -> None:
+def _apply(facts: _Facts, told: EvBody, boot: str) -> None:
     match told:
         case BootStarted():
             # A started agent tells everything anew; what an earlier run said is not its word.
-            facts.lines, facts.modems, facts.roles = {}, {}, {}
-            facts.anchor = facts.ntp = None
+            facts.lines, facts.roles = {}, {}
+            facts.anchor = facts.ntp = facts.truth = None
             facts.run_ms = told.mono_ms
-        case tuple():
-            facts.modems[told[0]] = told[1]
         case LineChanged():
-            facts.lines[told.line] = LineFacts(told.kind, told.usable, told.problems)
+            facts.lines[told.line] = LineFacts(told.kind, told.usable, told.problems, told.operator)
         case ConfigApplied():
             facts.roles = {note.id: note.role for note in told.targets}
-            facts.period_ms = told.period_ms
+            facts.period_ms, facts.settings = told.period_ms, told.settings
+        case TruthApplied():
+            facts.truth = told
         case Anchor() if told.source is not AnchorSource.NITZ and told.error_ms >= 0:
             facts.anchor = told
             if told.source is AnchorSource.NTP:
@@ -169,6 +160,22 @@ def _apply(facts: _Facts, told: _News, boot: str) -> None:
             facts.gap = told.reason
         case _:
             pass
+
+
+def _modems(seen: Iterable[Seen]) -> dict[str, ModemDetail]:
+    """Return what each line's modem said in a round."""
+    return {
+        one.sample.line: one.sample.detail
+        for one in seen
+        if one.sample.check is Check.MODEM and isinstance(one.sample.detail, ModemDetail)
+    }
+
+
+def _truth_at(told: TruthApplied | None, now_ms: int) -> CachedTruth:
+    if told is None:
+        return CachedTruth()
+    age_ms = told.truth.age_ms + max(0, now_ms - told.mono_ms)
+    return msgspec.structs.replace(told.truth, age_ms=age_ms)
 
 
 def _clock_error_ms(ntp: Anchor | None, now_ms: int) -> int | None:

@@ -6,33 +6,36 @@ line that is `ok`; everything else is taken in from every round.
 
 from collections.abc import Sequence
 
-from linewatch_core.records import Role, ThroughputDetail
+from linewatch_core.records import Check, Role, ThroughputDetail, VerdictSettings
 from linewatch_core.verdict.baseline import Baseline
 from linewatch_core.verdict.evidence import (
     Goodput,
     LineEvidence,
     gateway,
     host_set,
+    is_of_gateway,
     is_portal_sight,
     portal,
 )
 from linewatch_core.verdict.inputs import Round, Seen
 from linewatch_core.verdict.memory import LineMemory, Rate
-from linewatch_core.verdict.settings import Settings
 from linewatch_core.verdict.states import LineVerdict
 from linewatch_core.verdict.target_evidence import network_of
 from linewatch_core.verdict.turns import note, series_of
 
 RATES_MAX = 64
 SIGHTS_MAX = 64
+MODEM_VERDICTS = (LineVerdict.MODEM, LineVerdict.RADIO_LOSS, LineVerdict.DATA_CUT)
+"""Those that rest on what the modem said."""
 
 
-def take_in(line: LineMemory, seen: Sequence[Seen], now: Round, settings: Settings) -> None:
-    """Remember a round's outcomes: turns, goodput, portal checks, whether the gateway answers."""
+def take_in(line: LineMemory, seen: Sequence[Seen], now: Round, settings: VerdictSettings) -> None:
+    """Remember a round's outcomes: series, goodput, portal checks, whether the gateway answers."""
     for one in seen:
         sample = one.sample
-        note(line.turns, sample)
-        if now.roles.get(sample.target) is Role.GATEWAY and sample.failure is None:
+        if sample.check is not Check.TRACE:  # it runs beside a change, and dates none
+            note(line.series, sample)
+        if is_of_gateway(one, now.roles) and sample.failure is None:
             line.gateway_known = True
         if is_portal_sight(one, now.roles):
             line.sights[series_of(sample)] = one
@@ -48,7 +51,7 @@ def take_in(line: LineMemory, seen: Sequence[Seen], now: Round, settings: Settin
 
 
 def line_evidence(
-    name: str, now: Round, seen: Sequence[Seen], line: LineMemory, settings: Settings
+    name: str, now: Round, seen: Sequence[Seen], line: LineMemory, settings: VerdictSettings
 ) -> LineEvidence:
     """Return all that a round says of a line."""
     facts = now.lines[name]
@@ -66,12 +69,13 @@ def line_evidence(
         portal=portal(line.sights.values(), now.roles, fresh=bool(sights)),
         goodput=_goodput(line, now, settings),
         signal_below_db=below_db,
+        modem_seqs=tuple(sorted(o.seq for o in seen if o.sample.check is Check.MODEM)),
         until_ms=max([now.round_ms, *(one.sample.mono_ms for one in seen)]),
     )
 
 
 def keep_normal(
-    line: LineMemory, seen: Sequence[Seen], now: Round, elapsed_ms: int, settings: Settings
+    line: LineMemory, seen: Sequence[Seen], now: Round, elapsed_ms: int, settings: VerdictSettings
 ) -> None:
     """Let a line's ok time pass, and keep what was measured in this round as normal."""
     line.ok_ms += elapsed_ms
@@ -98,6 +102,8 @@ def deciding(verdict: LineVerdict, own: LineEvidence) -> tuple[int, ...]:
         seqs |= set(own.gateway.seqs)
     if verdict is LineVerdict.THROTTLED:
         seqs = set(own.goodput.seqs)
+    if verdict in MODEM_VERDICTS:
+        seqs |= set(own.modem_seqs)
     return tuple(sorted(seqs))
 
 
@@ -111,7 +117,7 @@ def _rate(one: Seen) -> Rate | None:
     return Rate(sample.mono_ms, detail.bytes_per_s, network, one.seq)
 
 
-def _goodput(line: LineMemory, now: Round, settings: Settings) -> Goodput:
+def _goodput(line: LineMemory, now: Round, settings: VerdictSettings) -> Goodput:
     """Hold recent goodput against its normal; of anchors in one network the best counts."""
     ratios: dict[str, float] = {}
     seqs = []

@@ -68,7 +68,7 @@ def other_answer(seen: TargetEvidence) -> bool:
 
 
 def intercepted(seen: TargetEvidence) -> bool:
-    """A chain to an unknown root, for another network's name too, and not for a wrong clock."""
+    """A chain that isn't the name's, for another network's name too, and not for a wrong clock."""
     return seen.foreign_issuer and seen.clock_ruled_out
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from linewatch_core.records import (
     AlternationDetail,
+    CachedTruth,
     Check,
     ContrastDetail,
     Detail,
@@ -21,7 +22,7 @@ from linewatch_core.records import (
 )
 from linewatch_core.targets import GATEWAY_HOST
 from linewatch_core.verdict.answers import REFUSED, connected
-from linewatch_core.verdict.inputs import CachedTruth, Seen
+from linewatch_core.verdict.inputs import Seen
 
 UNKNOWN_AUTHORITY = "ssl_unknown_authority"
 TLS_FAILURES = frozenset(
@@ -126,11 +127,36 @@ def names_of(mine: Sequence[Seen], others: Iterable[Seen]) -> Names:
     )
 
 
-def foreign_issuers(seen: Iterable[Seen]) -> frozenset[str]:
-    """Return the targets shown a chain to an unknown root, if they lie in ≥2 networks."""
-    shown = [one.sample for one in seen if one.sample.failure == UNKNOWN_AUTHORITY]
-    networks = {network_of(sample.address) for sample in shown if sample.address is not None}
-    return frozenset(sample.target for sample in shown) if len(networks) >= 2 else frozenset()
+def foreign_issuers(seen: Iterable[Seen], truth: CachedTruth) -> frozenset[str]:
+    """Return the targets whose chain is not theirs, if an unrelated name's isn't either.
+
+    A chain is not its name's if its root is unknown; or if it was accepted, but claims
+    another authority than all that the truth knows of the target, and the same one as the
+    unrelated name's. Names are unrelated if they share no network. A chain that was
+    refused for another reason (expired, another site's) is no sign of interception.
+    """
+    shown: dict[str, dict[str, set[str]]] = {}
+    for one in seen:
+        sign = _foreign_sign(one.sample, truth)
+        if sign is not None and one.sample.address is not None:
+            networks = shown.setdefault(sign, {}).setdefault(one.sample.target, set())
+            networks.add(network_of(one.sample.address))
+    return frozenset(
+        target
+        for names in shown.values()
+        for target, networks in names.items()
+        if any(networks.isdisjoint(others) for others in names.values())
+    )
+
+
+def _foreign_sign(sample: Sample, truth: CachedTruth) -> str | None:
+    """Return what is wrong with a chain's authority: "unknown", or the one that is not its own."""
+    if sample.failure == UNKNOWN_AUTHORITY:
+        return "unknown"
+    page, known = verified_page(sample), truth.issuers.get(sample.target)
+    if page is None or not known or page.issuer_sha256 in known:
+        return None
+    return page.issuer_sha256
 
 
 def network_of(address: str) -> str:
@@ -189,6 +215,8 @@ def target_evidence(
         foreign: what `foreign_issuers` says of this line.
     """
     now = [one.sample for one in mine if one.sample.check not in SLOW_CHECKS]
+    round_ms = max((one.sample.round_ms for one in mine), default=0)
+    of_round = [one.sample for one in mine if one.sample.round_ms == round_ms]
     details = {one.sample.check: one.sample.detail for one in mine}
     neighbour = details.get(Check.NEIGHBOUR)
     pages = [sample.detail for sample in now if isinstance(sample.detail, HttpDetail)]
@@ -200,7 +228,7 @@ def target_evidence(
         connects=_connects(mine),
         connects_elsewhere=_any(connected(one.sample) for one in others),
         vantage_up=target in truth.vantage_up,
-        https_fine=any(https_fine(sample) for sample in now),
+        https_fine=any(verified_page(sample) is not None for sample in of_round),
         tls_failed=any(sample.failure in TLS_FAILURES for sample in now),
         answered=sum(sample.failure is None for sample in now),
         failed=sum(one.failure is not None and one.check is not Check.ICMP for one in now),
@@ -229,6 +257,19 @@ def https_fine(sample: Sample) -> bool:
         and isinstance(detail, HttpDetail)
         and detail.chain_sha256 is not None
     )
+
+
+def verified_page(sample: Sample) -> HttpDetail | None:
+    """Return the page of the target's own name that came over verified TLS, if one did.
+
+    Of an alternation that is the sensitive name's: no request is made on a refused chain.
+    """
+    if https_fine(sample) and isinstance(sample.detail, HttpDetail):
+        return sample.detail
+    if sample.check is not Check.SNI or not isinstance(sample.detail, AlternationDetail):
+        return None
+    page = sample.detail.sensitive_page
+    return page if page is not None and page.status and page.chain_sha256 else None
 
 
 def _alternation(detail: Detail | None) -> AlternationDetail | None:

@@ -6,13 +6,12 @@ their own, and so have resolvers that the truth calls silent.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from linewatch_core.records import Check, Role
+from linewatch_core.records import CachedTruth, Check, Role, VerdictSettings
 from linewatch_core.verdict.dating import Span, change_of_target
-from linewatch_core.verdict.inputs import CachedTruth, Round, Seen
+from linewatch_core.verdict.inputs import Round, Seen
 from linewatch_core.verdict.line_conditions import View, target_judgeable
 from linewatch_core.verdict.memory import LineMemory, TargetMemory
 from linewatch_core.verdict.rules import HOLE_RULE, judge_target
-from linewatch_core.verdict.settings import Settings
 from linewatch_core.verdict.settle import Change, Said, step
 from linewatch_core.verdict.states import TargetVerdict
 from linewatch_core.verdict.target_conditions import CLOCK_ERROR_MS_MAX, TRUTH_AGE_MS_MAX
@@ -20,8 +19,8 @@ from linewatch_core.verdict.target_evidence import (
     SLOW_CHECKS,
     by_target,
     foreign_issuers,
-    https_fine,
     target_evidence,
+    verified_page,
 )
 
 JUDGED_ROLES = frozenset({Role.SENSITIVE, Role.NEUTRAL})
@@ -34,14 +33,14 @@ def judge_targets(
     now: Round,
     view: View,
     by_line: Mapping[str, Sequence[Seen]],
-    settings: Settings,
+    settings: VerdictSettings,
 ) -> Iterator[tuple[str, Change, Span]]:
     """Take a round's word on every target measured on a line; yield what changed, by name."""
     truth = now.truth if now.truth.age_ms <= TRUTH_AGE_MS_MAX else CachedTruth()
     name = view.own.line
     mine = by_target(one for one in by_line[name] if one.sample.check in JUDGED_CHECKS)
     elsewhere = by_target(one for other, seen in by_line.items() if other != name for one in seen)
-    foreign = foreign_issuers(by_line[name])
+    foreign = foreign_issuers(by_line[name], truth)
     judgeable, clock = target_judgeable(view), clock_ruled_out(now)
     yield from _forget_unmeasured(line, now, settings)
     for target in sorted(mine):
@@ -69,15 +68,16 @@ def judge_targets(
             rule_version=rule.version,
             round_ms=now.round_ms,
             until_ms=max(each.sample.mono_ms for each in mine[target]),
+            rests_ms=min([now.round_ms, *(each.sample.mono_ms for each in seen)]),
             seqs=sorted(each.seq for each in seen),
         )
         change = step(one.track, said, TargetVerdict(one.track.verdict), settings)
         if change is not None:
-            yield target, change, change_of_target(change, line.turns, target)
+            yield target, change, change_of_target(change, line.series, target)
 
 
 def _forget_unmeasured(
-    line: LineMemory, now: Round, settings: Settings
+    line: LineMemory, now: Round, settings: VerdictSettings
 ) -> Iterator[tuple[str, Change, Span]]:
     """Claim nothing any more of targets that were not measured for long, and forget them."""
     for target, one in sorted(line.targets.items()):
@@ -96,7 +96,7 @@ def _forget_unmeasured(
 
 
 def with_slow(
-    one: TargetMemory, mine: Sequence[Seen], now_ms: int, settings: Settings
+    one: TargetMemory, mine: Sequence[Seen], now_ms: int, settings: VerdictSettings
 ) -> list[Seen]:
     """Return a target's samples with the last of each slow check that is not too old."""
     for each in mine:
@@ -118,4 +118,4 @@ def clock_ruled_out(now: Round) -> bool:
     """
     if now.clock_error_ms is not None and now.clock_error_ms <= CLOCK_ERROR_MS_MAX:
         return True
-    return any(https_fine(one.sample) for one in now.samples)
+    return any(verified_page(one.sample) is not None for one in now.samples)

@@ -24,6 +24,7 @@ COLUMNS = (
     *("http_status", "http_body_bytes", "http_body_sha256", "http_location", "http_chain_sha256"),
     *("epoch", "boot", "seq", "mono_ms", "slot_ms", "round_ms"),
     "detail",
+    "http_issuer_sha256",
 )
 """The columns of the CSV; new ones are appended. Lists within a cell are joined by a space;
 `detail` is JSON, of the checks whose details have no columns of their own."""
@@ -90,6 +91,7 @@ def _values(row: SampleRow) -> tuple[object, ...]:
         *((http.location, http.chain_sha256) if http else (None,) * 2),
         *(row.epoch, row.boot, row.seq, sample.mono_ms, sample.slot_ms, sample.round_ms),
         None if detail is None or dns or http else msgspec.json.encode(_detail(detail)).decode(),
+        http.issuer_sha256 if http else None,
     )
 
 

@@ -166,6 +166,14 @@ class Registry:
             rows = db.execute("SELECT * FROM probes ORDER BY created_ms, probe").fetchall()
         return [_probe(row) for row in rows]
 
+    def live_count(self) -> int:
+        """Return how many probes are enrolled and not revoked."""
+        with self._connection() as db:
+            row = db.execute(
+                "SELECT count(*) FROM probes WHERE enrolled_ms IS NOT NULL AND revoked_ms IS NULL"
+            ).fetchone()
+        return int(row[0])
+
     def is_live(self, probe: str) -> bool:
         """Return whether a probe is enrolled and not revoked."""
         found = self.probe(probe)

@@ -1,25 +1,22 @@
-"""SQL of what opened segments hold: rows for each `ev` record, tallies for all others."""
+"""SQL of what opened segments of samples and roll-ups hold: tallies, boots, modems' last words."""
 
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 import msgspec
 
 from linewatch_core.errors import MalformedError
+from linewatch_core.ids import ProbeId
 from linewatch_core.records import (
     Anchor,
-    BootStarted,
-    ConfigApplied,
-    EvBody,
-    Gap,
-    LineChanged,
+    Check,
+    ModemDetail,
     Record,
     Roll,
     Sample,
     Stream,
-    Transition,
 )
 from linewatch_core.segment.codec import mono_range_ms
 from linewatch_core.segment.header import Header
@@ -59,14 +56,36 @@ def tally(header: Header, records: Sequence[Record]) -> dict[tuple[BootKey, Seri
     return found
 
 
-def insert_events(db: sqlite3.Connection, header: Header, records: Iterable[Record]) -> None:
-    """Store the `ev` records of a segment, each in its table."""
+def insert_modem_states(db: sqlite3.Connection, header: Header, records: Iterable[Record]) -> None:
+    """Keep what each line's modem said last in the segment's boot, if its samples tell."""
+    last: dict[str, tuple[int, int, ModemDetail]] = {}
     for record in records:
-        if not isinstance(record.body, Sample | Roll):
-            table, values = _row(record.body)
-            row = (header.probe, header.epoch, record.seq, header.boot, record.body.mono_ms)
-            marks = ", ".join("?" * (len(row) + len(values)))
-            db.execute(f"INSERT INTO {table} VALUES ({marks})", row + values)
+        sample = record.body
+        if not isinstance(sample, Sample) or not isinstance(sample.detail, ModemDetail):
+            continue
+        told = (sample.mono_ms, record.seq, sample.detail)
+        if sample.check is Check.MODEM and told[:2] >= last.get(sample.line, told)[:2]:
+            last[sample.line] = told
+    db.executemany(
+        "INSERT INTO modem_states VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET mono_ms = excluded.mono_ms, seq = excluded.seq, detail = excluded.detail"
+        " WHERE (excluded.mono_ms, excluded.seq) > (mono_ms, seq)",
+        [
+            (header.probe, header.epoch, header.boot, line, mono_ms, seq, _json(detail))
+            for line, (mono_ms, seq, detail) in last.items()
+        ],
+    )
+
+
+def forget_gateway(db: sqlite3.Connection, probe: ProbeId, target: str) -> None:
+    """Sum the lines' windows anew in which a target was counted before it was known a gateway."""
+    rows = db.execute(
+        "SELECT DISTINCT probe, epoch, boot, time_window, line FROM rollups"
+        " WHERE probe = ? AND target = ?",
+        (probe, target),
+    ).fetchall()
+    for line_window in rows:
+        _sum_line_window(db, line_window)
 
 
 def see_boot(db: sqlite3.Connection, header: Header, records: Sequence[Record]) -> None:
@@ -128,8 +147,9 @@ def tally_of_row(row: tuple[int, int, str, bytes, bytes]) -> Tally:
 def _sum_line_window(db: sqlite3.Connection, key: tuple[str, str, str, int, str]) -> None:
     rows = db.execute(
         "SELECT target, check_name, source, sent, answered FROM rollups"
-        " WHERE probe = ? AND epoch = ? AND boot = ? AND time_window = ? AND line = ?",
-        key,
+        " WHERE probe = ? AND epoch = ? AND boot = ? AND time_window = ? AND line = ?"
+        " AND target NOT IN (SELECT target FROM gateways WHERE probe = ?)",
+        (*key, key[0]),
     )
     sources: defaultdict[tuple[str, str], dict[str, Tally]] = defaultdict(dict)
     for target, check, source, sent, answered in rows:
@@ -139,37 +159,6 @@ def _sum_line_window(db: sqlite3.Connection, key: tuple[str, str, str, int, str]
         "INSERT OR REPLACE INTO line_windows VALUES (?, ?, ?, ?, ?, ?, ?)",
         (*key, sum(t.sent for t in best), sum(t.answered for t in best)),
     )
-
-
-def _row(body: EvBody) -> tuple[str, tuple[object, ...]]:
-    """Return the table of an `ev` record and its columns after the common five."""
-    match body:
-        case BootStarted():
-            return "starts", (body.version,)
-        case Anchor():
-            return "anchors", (body.utc_ms, body.error_ms, body.source)
-        case Transition():
-            return "transitions", (
-                body.line,
-                body.target,
-                body.before,
-                body.after,
-                body.earliest_ms,
-                body.latest_ms,
-                body.rule,
-                body.rule_version,
-                _json(body.samples),
-            )
-        case Gap():
-            where = (body.reason, body.from_boot, body.from_ms, body.to_ms, body.line)
-            return "gaps", (*where, body.stream, body.first_seq, body.last_seq)
-        case LineChanged():
-            families, problems = _json(body.families), _json(body.problems)
-            return "line_changes", (body.line, body.kind, int(body.usable), families, problems)
-        case ConfigApplied():
-            return "configs", (body.sha256, body.period_ms, _json(body.targets))
-        case _:
-            assert_never(body)
 
 
 def _json(value: object) -> str:

@@ -10,14 +10,16 @@ from linewatch_server.index import reads
 from linewatch_server.model.clock import ProbeClock
 from linewatch_server.model.strips import PlacedGap
 from linewatch_server.model.views import (
+    BudgetView,
     EventsView,
     GapView,
     LineChangeView,
     LineView,
+    ModemView,
     TransitionView,
 )
 
-_View = TypeVar("_View", TransitionView, GapView, LineChangeView)
+_View = TypeVar("_View", TransitionView, GapView, LineChangeView, BudgetView)
 
 
 def lines_of(
@@ -31,6 +33,7 @@ def lines_of(
     last_of_epoch = {
         (body.line, row.epoch): (row, body) for row, body in reads.line_changes(db, probe)
     }
+    budget, modems = _budget(db, probe, clock), _modems(db, probe, clock)
     latest: dict[str, LineView] = {}
     for (line, _), (row, body) in sorted(last_of_epoch.items(), key=lambda item: item[0]):
         view = LineView(
@@ -41,10 +44,31 @@ def lines_of(
             families=body.families,
             problems=body.problems,
             since=clock.place(row.epoch, row.boot, body.mono_ms),
+            operator=body.operator,
+            budget_step=budget[line].step if line in budget else 0,
+            budget_since=budget[line].at if line in budget else None,
+            modem=modems.get(line),
         )
         if line not in latest or _bound(view.since) >= _bound(latest[line].since):
             latest[line] = view
     return tuple(view for _, view in sorted(latest.items()))
+
+
+def _budget(db: Connection, probe: ProbeId, clock: ProbeClock) -> dict[str, BudgetView]:
+    """Return the last step of saving data per line; of several epochs the one placed latest."""
+    last = {(view.line, view.epoch): view for view in _budget_views(db, probe, clock)}
+    return {view.line: view for view in sorted(last.values(), key=lambda view: _bound(view.at))}
+
+
+def _modems(db: Connection, probe: ProbeId, clock: ProbeClock) -> dict[str, ModemView]:
+    """Return what the modem of each line said last; of several boots the one placed latest."""
+    found: dict[str, ModemView] = {}
+    for row, line, mono_ms, said in reads.modem_states(db, probe):
+        at = clock.place(row.epoch, row.boot, mono_ms)
+        if line not in found or _bound(at) >= _bound(found[line].at):
+            fields = {name: getattr(said, name) for name in said.__struct_fields__}
+            found[line] = ModemView(at=at, **fields)
+    return found
 
 
 def _bound(at: Interval) -> int:
@@ -64,15 +88,18 @@ def events_of(db: Connection, probes: Iterable[ProbeId], from_ms: int, to_ms: in
     transitions: list[TransitionView] = []
     gaps: list[GapView] = []
     changes: list[LineChangeView] = []
+    budget: list[BudgetView] = []
     for probe in probes:
         clock = reads.clock(db, probe)
         transitions += _transition_views(db, probe, clock)
         gaps += _gap_views(db, probe, clock)
         changes += _change_views(db, probe, clock)
+        budget += _budget_views(db, probe, clock)
     return EventsView(
         transitions=_within(transitions, from_ms, to_ms, lambda v: (v.earliest, v.latest)),
         gaps=_within(gaps, from_ms, to_ms, lambda v: (v.begins, v.ends)),
         line_changes=_within(changes, from_ms, to_ms, lambda v: (v.at, v.at)),
+        budget_steps=_within(budget, from_ms, to_ms, lambda v: (v.at, v.at)),
     )
 
 
@@ -141,7 +168,22 @@ def _change_views(db: Connection, probe: ProbeId, clock: ProbeClock) -> list[Lin
             usable=body.usable,
             families=body.families,
             problems=body.problems,
+            operator=body.operator,
             at=clock.place(row.epoch, row.boot, body.mono_ms),
         )
         for row, body in reads.line_changes(db, probe)
+    ]
+
+
+def _budget_views(db: Connection, probe: ProbeId, clock: ProbeClock) -> list[BudgetView]:
+    return [
+        BudgetView(
+            probe=probe,
+            epoch=row.epoch,
+            seq=row.seq,
+            line=body.line,
+            step=body.step,
+            at=clock.place(row.epoch, row.boot, body.mono_ms),
+        )
+        for row, body in reads.budget_steps(db, probe)
     ]

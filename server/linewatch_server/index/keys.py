@@ -57,6 +57,15 @@ def find_key(db: sqlite3.Connection, probe: ProbeId, signer: KeyId) -> bytes | N
     return None if row is None else bytes(row[0])
 
 
+def keys_in_turn(db: sqlite3.Connection, probe: ProbeId) -> dict[KeyId, bytes]:
+    """Return a probe's public keys by their id, in the order in which they came to sign."""
+    rows = db.execute(
+        "SELECT key_id, public_key FROM signing_keys WHERE probe = ? ORDER BY chain, position",
+        (probe,),
+    )
+    return {KeyId(name): bytes(public) for name, public in rows}
+
+
 def newest_key(db: sqlite3.Connection, probe: ProbeId) -> KeyId | None:
     """Return the id of the last key of the probe's last chain, or None."""
     row = db.execute(

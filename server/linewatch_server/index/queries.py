@@ -15,7 +15,7 @@ from typing import TypeAlias
 from linewatch_core.errors import LimitError
 from linewatch_core.ids import ProbeId
 from linewatch_core.intervals import SeqSet
-from linewatch_core.records import ROLL_WINDOW_MS, LineKind
+from linewatch_core.records import ROLL_WINDOW_MS, UNCOUNTED, LineKind
 from linewatch_core.timebase import Interval
 from linewatch_server.archive.reader import Archive
 from linewatch_server.index import reads
@@ -83,7 +83,8 @@ class Queries:
         """Return one row a line, one cell a stretch of `cell_ms`, over [from_ms, to_ms) of UTC.
 
         Cells of ten minutes or more are counted from the roll-ups; finer ones from
-        samples, opened now. All probes, unless one is named.
+        samples, opened now. Neither a line's own gateway nor its modem counts: they
+        answer though all behind them is dead. All probes, unless one is named.
 
         Raises:
             LimitError: too many cells, or too many samples to open for cells this fine.
@@ -92,13 +93,18 @@ class Queries:
         bounds = cell_bounds(from_ms, to_ms, cell_ms)
         fine = cell_ms < FINE_CELL_MS
         lines: list[tuple[ProbeId, str, LineKind | None]] = []
+        operators: dict[tuple[ProbeId, str], str | None] = {}
         counted: list[Counted] = []
         gaps: list[PlacedGap] = []
         to_open: list[_ToOpen] = []
+        gateways: dict[ProbeId, frozenset[str]] = {}
         with snapshot(self._path) as db:
             for one in reads.probes(db) if probe is None else [probe]:
+                gateways[one] = reads.gateways(db, one)
                 clock = reads.clock(db, one)
-                lines += [(one, view.line, view.kind) for view in lines_of(db, one, clock=clock)]
+                described = lines_of(db, one, clock=clock)
+                lines += [(one, view.line, view.kind) for view in described]
+                operators |= {(one, view.line): view.operator for view in described}
                 gaps += placed_gaps(db, one, clock)
                 for reach in clock.ranges(from_ms, to_ms - 1):
                     if fine:
@@ -107,8 +113,16 @@ class Queries:
                         counted += _counted_windows(db, one, clock, reach)
         _check_samples(to_open)
         for item in to_open:
-            counted += self._counted_samples(*item)
-        return build_strips(lines, counted, gaps, bounds=bounds, cell_ms=cell_ms, from_raw=fine)
+            counted += self._counted_samples(*item, uncounted=gateways[item[0]])
+        return build_strips(
+            lines,
+            counted,
+            gaps,
+            bounds=bounds,
+            cell_ms=cell_ms,
+            from_raw=fine,
+            operators=operators,
+        )
 
     def targets(
         self, probe: ProbeId, line: str, from_ms: int, to_ms: int
@@ -165,10 +179,18 @@ class Queries:
                     yield row
 
     def _counted_samples(
-        self, probe: ProbeId, clock: ProbeClock, reach: MonoRange, segments: Sequence[RawSegment]
+        self,
+        probe: ProbeId,
+        clock: ProbeClock,
+        reach: MonoRange,
+        segments: Sequence[RawSegment],
+        *,
+        uncounted: frozenset[str],
     ) -> Iterator[Counted]:
         for row in self._samples.rows(clock, probe, reach, segments):
-            yield Counted(probe, row.sample.line, row.at, 1, int(row.sample.failure is None))
+            sample = row.sample
+            if sample.check not in UNCOUNTED and sample.target not in uncounted:
+                yield Counted(probe, sample.line, row.at, 1, int(sample.failure is None))
 
 
 def _check_samples(to_open: Sequence[_ToOpen]) -> None:

@@ -12,10 +12,12 @@ from linewatch_core.intervals import SeqSet
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
+    BudgetChanged,
     Gap,
     GapReason,
     LineChanged,
     LineKind,
+    ModemDetail,
     Role,
     Stream,
     TargetNote,
@@ -30,7 +32,7 @@ RollupRow: TypeAlias = tuple[int, str, str, str, int, int, str, bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class EvRow:
-    """Where an `ev` record stands."""
+    """Where a record stands in its stream."""
 
     epoch: Epoch
     seq: int
@@ -123,7 +125,7 @@ def count_quarantined(db: sqlite3.Connection, probe: ProbeId) -> int:
 def line_changes(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, LineChanged]]:
     """Return every description of a line, per epoch in order."""
     rows = db.execute(
-        "SELECT epoch, seq, boot, mono_ms, line, kind, usable, families, problems"
+        "SELECT epoch, seq, boot, mono_ms, line, kind, usable, families, problems, operator"
         " FROM line_changes WHERE probe = ? ORDER BY epoch, seq",
         (probe,),
     )
@@ -137,10 +139,44 @@ def line_changes(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, Li
                 bool(usable),
                 msgspec.json.decode(families, type=tuple[int, ...]),
                 msgspec.json.decode(problems, type=tuple[str, ...]),
+                operator,
             ),
         )
-        for epoch, seq, boot, mono, line, kind, usable, families, problems in rows
+        for epoch, seq, boot, mono, line, kind, usable, families, problems, operator in rows
     ]
+
+
+def budget_steps(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, BudgetChanged]]:
+    """Return every step of saving data, per epoch in order."""
+    rows = db.execute(
+        "SELECT epoch, seq, boot, mono_ms, line, step FROM budget_steps"
+        " WHERE probe = ? ORDER BY epoch, seq",
+        (probe,),
+    )
+    return [(EvRow(epoch, seq, boot), BudgetChanged(*rest)) for epoch, seq, boot, *rest in rows]
+
+
+def modem_states(
+    db: sqlite3.Connection, probe: ProbeId
+) -> Iterator[tuple[EvRow, str, int, ModemDetail]]:
+    """Yield what the modem of each line said last in each boot: where, line, mono_ms, what."""
+    for epoch, seq, boot, line, mono_ms, detail in db.execute(
+        "SELECT epoch, seq, boot, line, mono_ms, detail FROM modem_states"
+        " WHERE probe = ? ORDER BY epoch, boot, line",
+        (probe,),
+    ):
+        yield (
+            EvRow(epoch, seq, boot),
+            line,
+            mono_ms,
+            msgspec.json.decode(detail, type=ModemDetail),
+        )
+
+
+def gateways(db: sqlite3.Connection, probe: ProbeId) -> frozenset[str]:
+    """Return the targets that any configuration of a probe called a gateway."""
+    rows = db.execute("SELECT target FROM gateways WHERE probe = ?", (probe,))
+    return frozenset(target for (target,) in rows)
 
 
 def transitions(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, Transition]]:

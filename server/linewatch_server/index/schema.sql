@@ -161,6 +161,7 @@ CREATE TABLE line_changes (
     usable INTEGER NOT NULL,
     families TEXT NOT NULL,           -- JSON array
     problems TEXT NOT NULL,           -- JSON array
+    operator TEXT,
     PRIMARY KEY (probe, epoch, seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -170,7 +171,42 @@ CREATE TABLE configs (
     sha256 TEXT NOT NULL,
     period_ms INTEGER NOT NULL,
     targets TEXT NOT NULL,            -- JSON array of [id, role, [checks]]
+    settings TEXT,                    -- JSON array, as VerdictSettings; NULL: of an older release
     PRIMARY KEY (probe, epoch, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE truths (
+    probe TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+    boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
+    truth TEXT NOT NULL,              -- JSON array, as CachedTruth
+    PRIMARY KEY (probe, epoch, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE budget_steps (
+    probe TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+    boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
+    line TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    PRIMARY KEY (probe, epoch, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What other tables need of all configurations and samples.
+
+CREATE TABLE gateways (               -- targets that any configuration called a line's gateway
+    probe TEXT NOT NULL,
+    target TEXT NOT NULL,
+    PRIMARY KEY (probe, target)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE modem_states (           -- what a line's modem said last in a boot
+    probe TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    line TEXT NOT NULL,
+    mono_ms INTEGER NOT NULL,
+    seq INTEGER NOT NULL,             -- of the sample, in `raw`
+    detail TEXT NOT NULL,             -- JSON array, as ModemDetail
+    PRIMARY KEY (probe, epoch, boot, line)
 ) STRICT, WITHOUT ROWID;
 
 -- Checks counted by five minutes of a boot's clock: decision 0007.
@@ -192,7 +228,8 @@ CREATE TABLE rollups (
     PRIMARY KEY (probe, epoch, boot, time_window, line, target, check_name, source)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE line_windows (           -- rollups summed over targets, the fuller source of each
+CREATE TABLE line_windows (           -- rollups summed over all targets but gateways, the fuller
+                                      -- source of each
     probe TEXT NOT NULL,
     epoch TEXT NOT NULL,
     boot TEXT NOT NULL,

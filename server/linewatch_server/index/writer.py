@@ -11,15 +11,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from linewatch_core.errors import DecryptionError, LinewatchError, MalformedError, SignatureError
+from linewatch_core.errors import (
+    ChainError,
+    DecryptionError,
+    LinewatchError,
+    MalformedError,
+    SignatureError,
+)
 from linewatch_core.ids import Epoch, ProbeId
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Record, Stream
 from linewatch_core.segment.header import Header
+from linewatch_core.segment.keychain import check_signer_order
 from linewatch_core.segment.segment import Segment, parse_segment, verify_signature
 from linewatch_core.segment.signing import KeyId
 from linewatch_server.archive.reader import Archive, ArchiveDamagedError
-from linewatch_server.index import bookkeeping, contents, keys, segments
+from linewatch_server.index import bookkeeping, contents, event_rows, keys, segments
 from linewatch_server.index.database import (
     INDEX_NAME,
     IndexOutdatedError,
@@ -76,6 +83,7 @@ class Index:
         self._opener = opener
         self._db = open_writer(directory / name)
         self._tallies: contents.Tallies = defaultdict(list)
+        self._gateways: list[tuple[ProbeId, str]] = []
 
     def close(self) -> None:
         """Close the file."""
@@ -97,10 +105,13 @@ class Index:
         if not fresh:
             return outcomes
         self._tallies.clear()
+        self._gateways.clear()
         with transaction(self._db):
             for location, entry in fresh:
                 outcomes += self._apply(location, entry)
             contents.add_tallies(self._db, self._tallies)
+            for probe, target in self._gateways:
+                contents.forget_gateway(self._db, probe, target)
             bookkeeping.save_applied(self._db, *fresh[-1])
         return outcomes
 
@@ -191,11 +202,30 @@ class Index:
             return Outcome.DUPLICATE
         if refused is None and segments.overlaps_stored(self._db, header):
             refused = "its records overlap others that are stored"
+        if refused is None:
+            refused = self._out_of_turn(header)
         if refused is not None:
             quarantined = Quarantined(header.probe, refused, entry.payload)
             self._quarantine(location, entry.arrival_ms, quarantined)
             return Outcome.QUARANTINED
         return self._store(location, entry.arrival_ms, segment)
+
+    def _out_of_turn(self, header: Header) -> str | None:
+        """Return why a segment's signer cannot stand between its neighbours', or None.
+
+        An old key is erased once its successor is certified: what it signs after
+        that was made by whoever got hold of it.
+        """
+        chain = (header.probe, header.epoch, header.stream)
+        near = segments.find_neighbours(self._db, *chain, header.position)
+        pairs = ((near.before, header), (header, near.after))
+        try:
+            for earlier, later in pairs:
+                if earlier and later and earlier.signer != later.signer:
+                    check_signer_order(earlier, later, keys.keys_in_turn(self._db, header.probe))
+        except ChainError as error:
+            return str(error)
+        return None
 
     def _store(self, location: Location, arrival_ms: int, segment: Segment) -> Outcome:
         state, problem, records = SegmentState.OPENED, None, None
@@ -214,7 +244,9 @@ class Index:
         )
         if records is not None:
             contents.see_boot(self._db, header, records)
-            contents.insert_events(self._db, header, records)
+            event_rows.insert_events(self._db, header, records)
+            contents.insert_modem_states(self._db, header, records)
+            self._gateways += event_rows.insert_gateways(self._db, header, records)
         return Outcome(state)
 
     def _quarantine(self, location: Location, arrival_ms: int, refused: Quarantined) -> None:

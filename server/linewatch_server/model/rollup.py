@@ -15,7 +15,7 @@ from sys import byteorder
 from typing import NamedTuple
 
 from linewatch_core.errors import MalformedError
-from linewatch_core.records import ROLL_WINDOW_MS, RTT_QUANTUM_US, Roll, Sample
+from linewatch_core.records import ROLL_WINDOW_MS, RTT_QUANTUM_US, UNCOUNTED, Roll, Sample
 
 _RTT_US_MAX = 3_600_000_000
 """An hour: no check runs that long, and more would not fit the packed form."""
@@ -96,6 +96,8 @@ def fuller(raw: Tally | None, own: Tally | None) -> Tally:
 def tally_samples(samples: Iterable[Sample]) -> dict[Series, Tally]:
     """Return the tallies of samples, each in the window of its slot.
 
+    Those of `UNCOUNTED` checks are left out.
+
     Raises:
         MalformedError: a time in them is impossible.
     """
@@ -103,6 +105,8 @@ def tally_samples(samples: Iterable[Sample]) -> dict[Series, Tally]:
     for sample in samples:
         if sample.slot_ms < 0 or not 0 <= (sample.rtt_us or 0) <= _RTT_US_MAX:
             raise MalformedError(f"a sample's times are impossible: slot {sample.slot_ms} ms")
+        if sample.check in UNCOUNTED:
+            continue
         window = sample.slot_ms // ROLL_WINDOW_MS
         grouped[Series(window, sample.line, sample.target, sample.check)].append(sample)
     return {series: _tally(found) for series, found in grouped.items()}
@@ -118,6 +122,8 @@ def tally_rolls(rolls: Iterable[Roll]) -> dict[Series, Tally]:
     for roll in rolls:
         if not 0 <= roll.answered <= roll.sent <= _COUNT_MAX or roll.window < 0:
             raise MalformedError(f"a roll record counts {roll.answered} of {roll.sent} checks")
+        if roll.check in UNCOUNTED:
+            continue
         series = Series(roll.window, roll.line, roll.target, roll.check)
         grouped[series].append(
             Tally(roll.sent, roll.answered, _failures_of(roll), (), _summaries_of(roll))

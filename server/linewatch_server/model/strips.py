@@ -6,7 +6,7 @@ nothing tells are counted beside the row and drawn nowhere.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,7 +49,8 @@ class Cell:
 class StripRow:
     """One line of one probe. `kind` is None while the line's description has not arrived.
 
-    `unplaced` counts checks that may belong to the range, but nothing tells when they ran.
+    `operator` is any name that tells operators apart, if the probe knows one. `unplaced`
+    counts checks that may belong to the range, but nothing tells when they ran.
     """
 
     probe: ProbeId
@@ -57,6 +58,7 @@ class StripRow:
     kind: LineKind | None
     cells: tuple[Cell, ...]
     unplaced: int
+    operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def build_strips(
     bounds: Sequence[int],
     cell_ms: int,
     from_raw: bool,
+    operators: Mapping[tuple[ProbeId, str], str | None] | None = None,
 ) -> Strips:
     """Return the strips of `lines`; checks of a line that is not among them add a row.
 
@@ -150,7 +153,8 @@ def build_strips(
         cells = tuple(
             _cell(found.get(at, ()), reasons.get(at), cell_ms) for at in range(len(bounds) - 1)
         )
-        rows.append(StripRow(probe, line, kind, cells, unplaced[probe, line]))
+        operator = (operators or {}).get((probe, line))
+        rows.append(StripRow(probe, line, kind, cells, unplaced[probe, line], operator))
     return Strips(tuple(bounds), tuple(rows), from_raw)
 
 

@@ -8,7 +8,16 @@ and what has no data says so.
 from dataclasses import dataclass
 
 from linewatch_core.ids import BootId, Epoch, ProbeId
-from linewatch_core.records import GapReason, LineKind, Role, Sample, Stream
+from linewatch_core.records import (
+    Bearer,
+    GapReason,
+    LineKind,
+    Registration,
+    Role,
+    Sample,
+    Sim,
+    Stream,
+)
 from linewatch_core.timebase import Interval
 from linewatch_server.model.rollup import RttStats
 
@@ -55,8 +64,29 @@ class ProbeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModemView:
+    """What a line's modem said last, and when; fields as in ModemDetail."""
+
+    at: Interval
+    present: bool
+    sim: Sim | None
+    registration: Registration | None
+    bearer: Bearer | None
+    signal_dbm: int | None
+    operator: str | None
+    technology: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineView:
-    """A line as its probe last described it; `since` is when it did."""
+    """A line as its probe last described it; `since` is when it did.
+
+    Attributes:
+        operator: any name that tells operators apart; None: not known.
+        budget_step: how far down the ladder of saving data it is; 0 is not at all.
+        budget_since: when that step was told; None: the probe never told any.
+        modem: what its modem said last; None: no sample of a modem has arrived.
+    """
 
     probe: ProbeId
     line: str
@@ -65,6 +95,10 @@ class LineView:
     families: tuple[int, ...]
     problems: tuple[str, ...]
     since: Interval
+    operator: str | None
+    budget_step: int
+    budget_since: Interval | None
+    modem: ModemView | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +173,19 @@ class LineChangeView:
     usable: bool
     families: tuple[int, ...]
     problems: tuple[str, ...]
+    operator: str | None
+    at: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetView:
+    """A line began to save more data, or less; step 0 is not at all."""
+
+    probe: ProbeId
+    epoch: Epoch
+    seq: int
+    line: str
+    step: int
     at: Interval
 
 
@@ -149,6 +196,7 @@ class EventsView:
     transitions: tuple[TransitionView, ...]
     gaps: tuple[GapView, ...]
     line_changes: tuple[LineChangeView, ...]
+    budget_steps: tuple[BudgetView, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,11 @@ Times in fields named `_ms` are Unix ms of UTC, those in `utc_` fields ISO-8601.
 
 from typing import Literal
 
-import msgspec
-
 from linewatch_core.ids import BootId, Epoch, ProbeId
 from linewatch_core.records import Check
 from linewatch_server.model.strips import Strips
 from linewatch_server.model.views import EventsView, LineView, ProbeView, TargetView
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The base of all answers."""
+from linewatch_server.web.seen import Answer, Seen
 
 
 class FleetAnswer(Answer, frozen=True, kw_only=True):
@@ -63,25 +58,6 @@ class EventsAnswer(Answer, frozen=True, kw_only=True):
     events: EventsView
 
 
-class DnsSeen(Answer, frozen=True, kw_only=True, tag="dns", tag_field="kind"):
-    """What a DNS check saw: the reply, and a second one to the same query if it differed."""
-
-    rcode: str
-    answers: tuple[str, ...]
-    second: tuple[str, ...] | None
-    second_after_us: int | None
-
-
-class HttpSeen(Answer, frozen=True, kw_only=True, tag="http", tag_field="kind"):
-    """What an HTTP check saw: status, body, redirect and the certificate chain's hash."""
-
-    status: int
-    body_bytes: int
-    body_sha256: str
-    location: str | None
-    chain_sha256: str | None
-
-
 class SampleAnswer(Answer, frozen=True, kw_only=True):
     """One check of one target. It began between `utc_lo` and `utc_hi`; null is an open bound."""
 
@@ -103,7 +79,7 @@ class SampleAnswer(Answer, frozen=True, kw_only=True):
     rtt_us: int | None
     timings_us: tuple[int, ...]
     address: str | None
-    detail: DnsSeen | HttpSeen | None
+    detail: Seen | None
     busy: bool
 
 

@@ -10,7 +10,6 @@ from aiohttp import web
 from linewatch_core.ids import ProbeId
 from linewatch_server.exports.samples import csv_lines, json_chunks
 from linewatch_server.web.answers import (
-    Answer,
     EventsAnswer,
     FleetAnswer,
     HealthAnswer,
@@ -29,6 +28,7 @@ from linewatch_server.web.parameters import (
 from linewatch_server.web.probe_data import check_line, count_targets, find_probe
 from linewatch_server.web.ranges import DAY_MS, TimeRange
 from linewatch_server.web.refusals import RefusedError
+from linewatch_server.web.seen import Answer
 from linewatch_server.web.site import SITE, Site, outside
 
 SAMPLES_RANGE_MS_MAX = 31 * DAY_MS

@@ -34,8 +34,7 @@ class RangeFacts:
         sent, answered: checks in all cells.
         unplaced: checks that nothing places in time.
         low: the longest stretch per line in which fewer than one check in five
-            answered. A line that is cut off still hears its own gateway, so `none`
-            would miss it.
+            answered: `none` would miss a line on which a host or two still answer.
         unknown: the longest stretch per line without data and without a known gap.
         gapped: how many lines have a known gap.
     """

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import ROLL_WINDOW_MS, Role
+from linewatch_core.records import ROLL_WINDOW_MS, UNCOUNTED, Role
 from linewatch_server.model.rollup import Tally, tally_samples
 from linewatch_server.model.strips import is_uncertain
 from linewatch_server.model.target_views import target_views
@@ -26,8 +26,13 @@ class Counted:
 
     @property
     def sent(self) -> int:
-        """How many checks ran."""
-        return sum(target.sent for target in self.targets)
+        """How many checks ran, those of the line's own gateway left out."""
+        return sum(target.sent for target in self.beyond)
+
+    @property
+    def beyond(self) -> tuple[TargetView, ...]:
+        """What lies beyond the line's own gateway, which answers though all else is dead."""
+        return tuple(target for target in self.targets if target.role is not Role.GATEWAY)
 
     @property
     def estimated(self) -> bool:
@@ -37,7 +42,7 @@ class Counted:
     @property
     def answered(self) -> int:
         """How many of them answered."""
-        return sum(target.answered for target in self.targets)
+        return sum(target.answered for target in self.beyond)
 
 
 def find_probe(questions: Questions, probe: ProbeId) -> ProbeView:
@@ -68,10 +73,13 @@ def count_targets(questions: Questions, probe: ProbeId, line: str, wanted: TimeR
     rows = [
         row
         for row in questions.samples(probe, line, wanted.from_ms, wanted.to_ms)
-        if row.at.middle_ms is not None and wanted.from_ms <= row.at.middle_ms < wanted.to_ms
+        if row.at.middle_ms is not None
+        and wanted.from_ms <= row.at.middle_ms < wanted.to_ms
+        and row.sample.check not in UNCOUNTED
     ]
+    made = sum(target.sent for target in windows.targets)
     # A range shorter than two windows says little about how many checks there should be.
-    most_missing = wanted.length_ms >= 2 * ROLL_WINDOW_MS and 2 * len(rows) < windows.sent
+    most_missing = wanted.length_ms >= 2 * ROLL_WINDOW_MS and 2 * len(rows) < made
     if not rows or most_missing:
         return windows
     around = (wanted.from_ms - HOUR_MS, wanted.to_ms + HOUR_MS)

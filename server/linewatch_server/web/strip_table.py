@@ -58,6 +58,7 @@ class ShownRow:
     probe: ProbeId
     line: str
     kind: LineKind | None
+    operator: str | None
     unplaced: int
     cells: tuple[ShownCell, ...]
 
@@ -79,6 +80,7 @@ def build_table(strips: Strips, grid: Grid, *, now_ms: int) -> StripTable:
             row.probe,
             row.line,
             row.kind,
+            row.operator,
             row.unplaced,
             tuple(
                 show_cell(cell, strips.bounds[at], strips.bounds[at + 1], now_ms=now_ms)

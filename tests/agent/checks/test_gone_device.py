@@ -2,6 +2,7 @@
 
 import pytest
 
+from linewatch_agent.plan.target_rules import CHECKS
 from linewatch_core.records import Check, ContrastDetail
 from tests.agent.checks.lab import line_checks, loopback
 from tests.agent.checks.servers import dns_server, silent
@@ -10,7 +11,7 @@ from tests.agent.checks.test_limits import target
 GONE = "lw-none0"
 
 
-@pytest.mark.parametrize("check", Check)
+@pytest.mark.parametrize("check", CHECKS)
 async def test_no_check_runs_on_a_device_that_is_gone(check: Check) -> None:
     """Every socket is bound before it sends: without the device there is `no_device`."""
     async with dns_server(silent) as (port, queries):

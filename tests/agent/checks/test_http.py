@@ -191,10 +191,27 @@ async def test_a_certificate_chain_is_verified_and_hashed(tmp_path: Path) -> Non
     outcome = await fetched_tls(leaf.server_context(tmp_path, authority), trusting(authority))
     assert outcome.failure is None
     assert outcome.detail == HttpDetail(
-        200, 6, digest(b"secret"), chain_sha256=digest(leaf.der + authority.der)
+        200,
+        6,
+        digest(b"secret"),
+        chain_sha256=digest(leaf.der + authority.der),
+        issuer_sha256=digest(authority.certificate.issuer.public_bytes()),
     )
     assert outcome.address == "127.0.0.1"
     assert all(phase > 0 for phase in outcome.timings_us)
+
+
+async def test_a_renewed_chain_claims_the_same_authority(tmp_path: Path) -> None:
+    """Leaf and chain digest change with a renewal; who the last certificate's issuer is doesn't."""
+    authority = issue("Test Authority")
+    chains = []
+    for _ in range(2):
+        leaf = issue(NAME, issuer=authority)
+        outcome = await fetched_tls(leaf.server_context(tmp_path), trusting(authority))
+        assert isinstance(outcome.detail, HttpDetail)
+        chains.append((outcome.detail.chain_sha256, outcome.detail.issuer_sha256))
+    assert chains[0][0] != chains[1][0]
+    assert chains[0][1] == chains[1][1] == digest(authority.certificate.subject.public_bytes())
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -224,7 +241,10 @@ async def test_a_refused_chain_is_hashed_all_the_same(
     client.maximum_version = newest
     outcome = await fetched_tls(leaf.server_context(tmp_path), client)
     assert outcome.failure == failure
-    assert outcome.detail == HttpDetail(0, 0, "", chain_sha256=digest(leaf.der))
+    issuer = digest(leaf.certificate.issuer.public_bytes())
+    assert outcome.detail == HttpDetail(
+        0, 0, "", chain_sha256=digest(leaf.der), issuer_sha256=issuer
+    )
     assert len(outcome.timings_us) == 2
 
 

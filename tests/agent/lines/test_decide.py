@@ -207,6 +207,7 @@ gateway4 = "203.0.113.1"
 [[line]]
 id = "stick"
 device = "wwan1"
+operator = "north"
 """
 
 
@@ -216,6 +217,7 @@ def test_lines_of_the_configuration_are_the_only_ones() -> None:
     assert (line.id, line.kind, line.resolvers) == ("dsl", LineKind.FIXED, ("203.0.113.53",))
     assert line.gateways == {4: "203.0.113.1"}
     assert (missing.id, missing.kind, codes(missing)) == ("stick", LineKind.MOBILE, ["no_device"])
+    assert (line.operator, missing.operator) == (None, "north")
 
 
 def test_an_ignored_device_that_is_named_by_hand_is_a_line() -> None:

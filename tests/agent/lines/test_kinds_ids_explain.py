@@ -64,7 +64,7 @@ def test_a_damaged_map_of_ids_gives_new_ids() -> None:
 
 
 LINES = [
-    Line("fixed-1", LineKind.FIXED, "eth0", (4, 6), {4: "192.0.2.1"}, ("192.0.2.1",)),
+    Line("fixed-1", LineKind.FIXED, "eth0", (4, 6), {4: "192.0.2.1"}, ("192.0.2.1",), (), "north"),
     Line(
         "mobile-1",
         LineKind.MOBILE,
@@ -77,18 +77,22 @@ LINES = [
         "wwan1",
         (4,),
         problems=(Problem("no_resolver", "No resolver.", fatal=False),),
+        operator="00101",
     ),
 ]
+MODEMS = {"mobile-2": {"words": "registered at home", "signal_dbm": -95}}
 MACHINE = [Problem("ping_closed", "No ICMP.", "sudo open", fatal=False)]
 
 
 def test_the_text_tells_each_line_and_each_command() -> None:
-    """A table, then one paragraph a problem."""
-    assert explain(LINES, MACHINE) == (
-        "line      kind    device  IPv4  IPv6  state\n"
-        "fixed-1   fixed   eth0    yes   yes   usable\n"
-        "mobile-1  mobile  wwan0   no    no    not usable\n"
-        "mobile-2  mobile  wwan1   yes   no    usable, with a problem\n"
+    """A table, what modems say, then one paragraph a problem."""
+    assert explain(LINES, MACHINE, MODEMS) == (
+        "line      kind    device  operator  IPv4  IPv6  state\n"
+        "fixed-1   fixed   eth0    north     yes   yes   usable\n"
+        "mobile-1  mobile  wwan0   -         no    no    not usable\n"
+        "mobile-2  mobile  wwan1   00101     yes   no    usable, with a problem\n"
+        "\n"
+        "mobile-2, modem: registered at home\n"
         "\n"
         "mobile-1: wwan0 has no address.\n"
         "    sudo mend wwan0\n"
@@ -107,8 +111,10 @@ def test_the_text_without_lines_is_the_problems() -> None:
 
 def test_the_json_tells_the_same() -> None:
     """For scripts; `usable` is spelt out."""
-    told = json.loads(explain_json(LINES, MACHINE))
+    told = json.loads(explain_json(LINES, MACHINE, MODEMS))
     assert [line["usable"] for line in told["lines"]] == [True, False, True]
     assert told["lines"][0]["gateways"] == {"4": "192.0.2.1"}
     assert told["lines"][1]["problems"][0]["code"] == "no_address"
     assert told["problems"][0]["remedy"] == "sudo open"
+    assert [line["operator"] for line in told["lines"]] == ["north", None, "00101"]
+    assert [line["modem"] for line in told["lines"]] == [None, None, MODEMS["mobile-2"]]

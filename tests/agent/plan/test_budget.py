@@ -1,5 +1,6 @@
 """What a line can afford: the ladder, and whole months of rounds against their budget."""
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from linewatch_agent.plan.budget import (
     EVERYTHING,
     FULL,
     LADDER,
+    Allowance,
     Load,
     allowance,
     fitting,
@@ -114,6 +116,31 @@ def test_a_slower_line_measures_a_part_of_what_a_faster_one_does() -> None:
         after = [one for one in slots if held.allows(one)]
         assert {id(one) for one in after} <= {id(one) for one in before}
         before = after
+
+
+def test_tight_rounds_are_thinned_too_but_for_the_anchors() -> None:
+    """What dates a change is measured in each of them, whatever the month has left."""
+    targets = [
+        target("a", Role.DOMESTIC, Check.TCP),
+        target("b", Role.INTERNATIONAL, Check.ICMP),
+        target("c", Role.SENSITIVE, Check.TCP, every=10),
+        target("d", Role.SENSITIVE, Check.SNI, every=40),
+        target("e", Role.INTERNATIONAL, Check.THROUGHPUT, every=30),
+    ]
+    taken = {
+        step: Counter(
+            one.target.id
+            for number in range(192, 384)
+            for one in plan_round(
+                targets, round_ms=0, period_ms=5000, spread=1, number=number, tight=True
+            )
+            if Allowance(step, LADDER[step]).allows(one)
+        )
+        for step in (0, 11, len(LADDER) - 1)
+    }
+    assert taken[0] == {"a": 192, "b": 192, "c": 192, "d": 32, "e": 32}
+    assert taken[11] == {"a": 192, "b": 192, "c": 192, "d": 4}
+    assert taken[len(LADDER) - 1] == {"a": 192, "b": 192, "c": 6}
 
 
 LOADS = st.builds(

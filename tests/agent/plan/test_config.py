@@ -117,7 +117,7 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
         (
             "\n[zebra]\nx = 1",
             "line 2: zebra: there is no such key; expected one of schedule, line, lines, "
-            "targets, target, store, uplink, budget, event",
+            "targets, target, store, uplink, budget, event, verdict, truth",
         ),
         (
             '"a\\nb" = 1',
@@ -163,6 +163,7 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
         (LINE + "kind = 'dsl'", 'line 4: line[0].kind: expected "fixed" or "mobile", found "dsl"'),
         (LINE + "gateway4 = '::1'", "line 4: line[0].gateway4: expected an IPv4 address"),
         (LINE + "gateway6 = 'fe80::1%eth0'", "line 4: line[0].gateway6: expected an IPv6 address"),
+        (LINE + "operator = 'A b'", "line 4: line[0].operator: expected 1 to 48 of a-z 0-9 . _ -"),
         (LINE + "resolvers = ['dns.example']", "line 4: line[0].resolvers[0]: expected an address"),
         (LINE.replace("eth0", "e/0"), "line 3: line[0].device: expected a network device"),
         (LINE.replace("'a'", "'A'"), "line 2: line[0].id: expected 1 to 48 of a-z 0-9 . _ -"),
@@ -212,6 +213,37 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
             TARGET + "every = 0",
             "line 6: target[0].every: expected a whole number from 1 to 2880, found 0",
         ),
+        (
+            "[verdict]\ntight_s = 60\ntight_again_s = 30",
+            "line 3: verdict.tight_again_s: expected at least tight_s (60), found 30",
+        ),
+        (
+            "[verdict]\nraise_rounds = 0",
+            "line 2: verdict.raise_rounds: expected a whole number from 1 to 1000, found 0",
+        ),
+        (
+            "[verdict.hold.darkness]\nraise_rounds = 2",
+            "line 1: verdict.hold.darkness: there is no such key; did you mean dark?",
+        ),
+        (
+            "[verdict.hold.'local.link']\nclear_rounds = 2\nraise_s = 'long'",
+            'line 3: verdict.hold."local.link".raise_s: '
+            'expected a number from 0 to 604800, found "long"',
+        ),
+        ("[verdict.hold]\ndark = 3", "line 2: verdict.hold.dark: expected a table, found 3"),
+        (
+            "[truth]\nblock_addresses = ['192.0.2.1', 'page.example']",
+            "line 2: truth.block_addresses[1]: expected an address such as 192.0.2.53, "
+            'found "page.example"',
+        ),
+        (
+            "[truth]\nblock_pages = ['ABCDEF0123456789']",
+            "line 2: truth.block_pages[0]: expected the first 16 digits of a page's SHA-256",
+        ),
+        (
+            f"[truth]\nsilent_resolvers = {['a'] * 257}",
+            "line 2: truth.silent_resolvers: expected at most 256 entries, found 257",
+        ),
         (TARGET + "category = ''", "line 6: target[0].category: expected 1 to 48 characters"),
         ("[schedule\n", "line 1: not TOML: Expected ']' at the end of a table declaration"),
         ("a = [\n1,\n2", "line 3: not TOML: Unclosed array"),
@@ -258,7 +290,7 @@ def test_an_endpoint_that_cannot_be_used_is_refused(endpoint: str) -> None:
 
 
 def test_the_hash_follows_what_is_measured_only() -> None:
-    """Schedule, targets, budget and events change it; comments, devices and endpoints don't."""
+    """What decides measuring and verdicts changes it; comments, devices and endpoints don't."""
     targets = (Target(id="a", role=Role.NEUTRAL, host="a.example", checks=(Check.ICMP,)),)
     plain = config_sha256(Config(), targets)
     local = LINE + "[uplink]\nendpoints=['mqtts://a:1']\n# said"
@@ -267,6 +299,7 @@ def test_the_hash_follows_what_is_measured_only() -> None:
     assert config_sha256(Config(), ()) != plain
     assert config_sha256(load_config("[budget]\nmonth_mb=50", name="f"), targets) != plain
     assert config_sha256(load_config(EVENT, name="f"), targets) != plain
+    assert config_sha256(load_config("[verdict]\nraise_rounds=2", name="f"), targets) != plain
     assert len(plain) == 64
 
 
@@ -286,7 +319,7 @@ def test_any_bytes_or_text_give_a_config_or_an_error(text: str | bytes) -> None:
 
 
 NAMES = (
-    "schedule line lines targets target store uplink budget event "
+    "schedule line lines targets target store uplink budget event verdict hold truth "
     "begins ends name id device kind host role checks url sets"
 )
 KEYS = st.sampled_from([*NAMES.split(), "period_s", "dir", "endpoints", "query", "x", '"a\\n"'])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linewatch_agent.plan.rollup import RollUp, percentile
-from linewatch_core.records import ROLL_WINDOW_MS, Check, Roll, Sample
+from linewatch_core.records import ROLL_WINDOW_MS, UNCOUNTED, Check, Roll, Sample
 
 LATEST_MS = 30_000
 
@@ -102,13 +102,21 @@ def test_a_late_sample_makes_a_second_roll_up_of_its_window() -> None:
     assert [(roll.window, roll.sent, roll.answered) for roll in closed] == [(0, 1, 1), (0, 1, 0)]
 
 
+def test_modems_and_traces_are_not_counted() -> None:
+    """A modem's state is no answer, and a path that nobody ends is no silence of a line."""
+    roll_up = RollUp()
+    for check in UNCOUNTED:
+        roll_up.add(sample(5, check=check))
+    assert roll_up.take_all(0) == []
+
+
 SAMPLES = st.lists(
     st.builds(
         sample,
         st.integers(0, 4 * ROLL_WINDOW_MS),
         line=st.sampled_from(["fixed-1", "modem-1"]),
         target=st.sampled_from(["bank", "portal"]),
-        check=st.sampled_from(Check),
+        check=st.sampled_from([check for check in Check if check not in UNCOUNTED]),
         failure=st.sampled_from([None, "connection_reset", "generic_timeout_error"]),
         rtt_us=st.integers(0, 10**6).map(lambda n: n * 10),
     ),

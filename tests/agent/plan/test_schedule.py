@@ -74,6 +74,16 @@ def test_a_round_can_leave_nothing_out() -> None:
     assert [slot.target.id for slot in slots] == ["a", "b"]
 
 
+def test_a_tight_round_is_one_more_turn_of_every_target() -> None:
+    """So that a line that saves data takes every n-th of them, not all and not none."""
+    targets = [target("a", Check.ICMP, every=7), target("b", Check.TCP)]
+    slots = plan_round(targets, round_ms=0, period_ms=5_000, spread=0.8, number=12, tight=True)
+    assert [(slot.target.id, slot.turn, slot.tight) for slot in slots] == [
+        ("a", 12, True),
+        ("b", 12, True),
+    ]
+
+
 def test_rounds_sit_on_a_grid_of_boot_time() -> None:
     """An agent that starts at any moment waits for the next multiple of the period."""
     assert next_round(after=None, now_ms=61_000, period_ms=30_000, jitter_ms=0) == NextRound(

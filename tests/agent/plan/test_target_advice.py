@@ -1,6 +1,6 @@
 """What a target set lacks to carry a verdict, in sentences."""
 
-from linewatch_agent.plan.target_advice import set_advice
+from linewatch_agent.plan.target_advice import set_advice, unchecked
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import Target, TargetSet
 
@@ -64,3 +64,53 @@ def test_a_set_without_a_source_is_told() -> None:
     """Who switches a set on must be able to judge where it is from."""
     (said,) = set_advice(TargetSet(target=hosts(Role.NEUTRAL, 1, Check.DNS), source=" \n"))
     assert said == "it doesn't say where its hosts come from (source)"
+
+
+def at(role: Role, *addresses: str) -> tuple[Target, ...]:
+    """Return targets at addresses, by both protocols."""
+    return tuple(
+        Target(id=f"{role}-{n}", role=role, host=address, checks=(Check.TCP, Check.ICMP))
+        for n, address in enumerate(addresses)
+    )
+
+
+def unsaid(*targets: Target) -> list[str]:
+    """Return what can't be checked of a set."""
+    return list(unchecked(TargetSet(target=targets, source="Looked up.")))
+
+
+FOUR = ("192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1", "203.0.113.2", "100.64.0.1")
+
+
+def test_too_few_networks_are_told_where_all_hosts_are_addresses() -> None:
+    """Of six addresses in three /24s one provider may have two thirds."""
+    assert not advice(*at(Role.INTERNATIONAL, *FOUR))
+    assert advice(*at(Role.INTERNATIONAL, *FOUR[:5], "203.0.113.3")) == [
+        "its international hosts lie in 3 networks: a verdict needs 4"
+    ]
+    assert advice(*at(Role.DOMESTIC, *(f"192.0.2.{n}" for n in range(5)))) == [
+        "its domestic hosts lie in one network: a verdict needs 3"
+    ]
+
+
+def test_ipv6_twins_are_no_further_networks() -> None:
+    """One company's IPv4 and IPv6 address fall together."""
+    twins = ("2001:db8:1::1", "2001:db8:2::1")
+    assert advice(*at(Role.INTERNATIONAL, *FOUR[:5], "203.0.113.3", *twins)) == [
+        "its international hosts lie in 3 networks: a verdict needs 4"
+    ]
+
+
+def test_what_names_hide_is_said_to_be_unchecked() -> None:
+    """A name's network is known only where it is looked up; enough addresses need no name."""
+    names = hosts(Role.DOMESTIC, 5, Check.TCP)
+    assert unsaid(*names) == [
+        "5 domestic hosts are names: whether the domestic hosts lie in at least 3 networks, "
+        "look up from where the probe will be"
+    ]
+    mixed = (*at(Role.DOMESTIC, *FOUR[:2]), hosts(Role.DOMESTIC, 9, Check.TCP)[8])
+    assert unsaid(*mixed)[0].startswith("1 domestic host is a name: ")
+    assert not advice(*at(Role.DOMESTIC, *FOUR[:4]), hosts(Role.DOMESTIC, 9, Check.TCP)[8])
+    assert not unsaid(*at(Role.DOMESTIC, *FOUR[:4]), hosts(Role.DOMESTIC, 9, Check.TCP)[8])
+    assert not unsaid(*at(Role.INTERNATIONAL, *FOUR))
+    assert not unsaid(*hosts(Role.SENSITIVE, 3, Check.DNS))

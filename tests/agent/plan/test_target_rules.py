@@ -66,6 +66,8 @@ def test_a_target_that_makes_sense_has_no_fault(fields: dict[str, Any]) -> None:
     ("fields", "key", "words"),
     [
         ({"id": "Big One"}, "id", "1 to 48 of a-z"),
+        ({"id": "modem"}, "id", "another id"),
+        ({"checks": (Check.ICMP, Check.MODEM)}, "checks", "one or more of icmp, tcp"),
         ({"host": "two words"}, "host", "a host name, an address, @gateway or @resolver"),
         ({"host": "1.2.3"}, "host", "a host name"),
         ({"host": "a.example."}, "host", "a host name"),
@@ -240,3 +242,16 @@ def test_nothing_to_measure_is_an_error() -> None:
 def test_the_local_targets_pass_the_rules() -> None:
     """What the agent adds obeys what it asks of others."""
     assert [list(target_faults(each)) for each in LOCAL_TARGETS] == [[], []]
+
+
+def test_a_silent_resolver_must_be_a_target() -> None:
+    """A name that is no resolver's would never be asked, and nobody would notice."""
+    text = "[targets]\nsets = ['x']\n[truth]\nsilent_resolvers = ['resolver', 'decoy']"
+    config = load_config(text, name="f.toml")
+    with pytest.raises(ConfigError, match="no target of role resolver is called 'decoy'"):
+        resolve_targets(config, [TargetSet(target=())])
+    decoy = target(
+        id="decoy", role=Role.RESOLVER, host="192.0.2.7", checks=(Check.DNS,), query="a.example"
+    )
+    chosen = resolve_targets(config, [TargetSet(target=(decoy,))])
+    assert "decoy" in {each.id for each in chosen}

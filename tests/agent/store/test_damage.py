@@ -72,6 +72,14 @@ def all_noise(path: Path) -> None:
         file.write(random.Random(1).randbytes(path.stat().st_size - 100))
 
 
+def schema_no_text(path: Path) -> None:
+    """Put a byte into the schema that is no UTF-8: SQLite quotes it in its message."""
+    data = path.read_bytes()
+    assert data.count(b"tablemetameta") == data.count(b"CREATE TABLE meta") == 1
+    data = data.replace(b"tablemetameta", b"table\xa9etameta")
+    path.write_bytes(data.replace(b"CREATE TABLE meta", b"CREATE TXBLE meta"))
+
+
 def schema_lost(path: Path) -> None:
     """Put an empty but valid database in its place."""
     path.unlink()
@@ -90,6 +98,7 @@ def schema_lost(path: Path) -> None:
         emptied,
         not_a_database,
         all_noise,
+        schema_no_text,
         schema_lost,
     ],
 )
@@ -203,6 +212,19 @@ def test_the_gap_is_owed_until_it_is_committed(used: Path) -> None:
     later = Probe(used, now_ms=9_000).store.opening_gap(9_000)
     assert later is not None
     assert later.reason is GapReason.KILLED
+
+
+def test_a_wal_that_rots_takes_commits_back_and_the_gap_says_so(tmp_path: Path) -> None:
+    """SQLite says nothing of it; the first commit is in the file, so the time since is told."""
+    probe = Probe(tmp_path / "s")
+    probe.commit(sample(1), safe_ms=700)
+    probe.commit(sample(2), safe_ms=1_800)
+    cut = probe.power_cut(tmp_path / "cut")
+    wal = cut / f"{STORE_FILE}-wal"
+    wal.write_bytes(bytes(wal.stat().st_size))
+    after = Probe(cut, now_ms=9_000)
+    assert after.store.opening_gap(9_000) == Gap(9_000, GapReason.KILLED, BOOT, 700, 9_000)
+    assert [r.body for r in records_of(after.store, after.keys, Stream.RAW)] == [sample(1)]
 
 
 def test_damage_twice_keeps_both_files(used: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_cut_wal_costs_the_last_commits_at_most(tmp_path: Path) -> None:
         kept.append(len(bodies) - 1)
         after.store.close()
     assert kept == sorted(kept)
-    assert kept[0] == 0
+    assert kept[0] == 1  # The first commit of a store is in its file, not only in the WAL.
     assert kept[-1] >= 11
 
 

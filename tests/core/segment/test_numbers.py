@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from linewatch_core.errors import MalformedError
 from linewatch_core.segment.numbers import NumberReader, NumberWriter
+from linewatch_core.segment.numbers import _best_parameter as best_parameter
 
 GROUPS = st.lists(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-50, 50)), max_size=6)
 
@@ -19,6 +20,18 @@ def test_groups_round_trip(groups: list[list[int]]) -> None:
     reader = NumberReader(writer.finish())
     assert [reader.take(len(group)) for group in groups] == groups
     reader.end()
+
+
+EXCESS = st.lists(
+    st.integers(0, 9) | st.integers(0, 3000) | st.integers(0, 2**64), min_size=1, max_size=30
+)
+
+
+@given(EXCESS)
+def test_the_parameter_is_the_least_of_the_best(excess: list[int]) -> None:
+    """The search that stops early finds what trying every parameter would: bytes stay the same."""
+    bits = [sum(min(n >> k, 20) + 1 + k for n in excess) for k in range(15)]
+    assert best_parameter(excess) == (bits.index(min(bits)) if any(excess) else 15)
 
 
 def test_noise_costs_about_its_entropy() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from linewatch_core import errors
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Record
 from linewatch_core.segment.chain import check_follows
-from linewatch_core.segment.codec import decode_block
+from linewatch_core.segment.codec import decode_block, encode_block
 from linewatch_core.segment.header import encode_header, header_sha256
 from linewatch_core.segment.keychain import parse_certificates, verify_key_chain
 from linewatch_core.segment.packing import DICTIONARY
+from linewatch_core.segment.sealing import open_frame
 from linewatch_core.segment.segment import (
     open_segment,
     open_with_block_key,
@@ -92,6 +94,56 @@ READERS = {
     "block": read_block,
     "keys": read_keys,
 }
+
+
+EARLIER = ("segment-v1-ev", "segment-v1-raw", "segment-v1-raw-checks")
+"""Written before fields were appended to lines, configurations and http details."""
+
+
+def test_vectors_of_an_earlier_release_lack_what_was_appended() -> None:
+    """The old files still hold the short arrays, so that reading them shows something."""
+    lengths: set[tuple[str, int]] = set()
+    for name in EARLIER:
+        for table in plain_tables(name):
+            if name == "segment-v1-ev":
+                lengths |= {(body[0], len(body)) for body in table[1] if body[0] in LENGTHS}
+            else:
+                lengths |= {("h", len(one)) for one in table[7] if one and one[0] == "h"}
+    assert lengths == set(LENGTHS.items())
+
+
+LENGTHS = {"line": 7, "config": 5, "h": 6}
+
+
+@pytest.mark.parametrize("name", ["segment-v1-ev-told", "segment-v1-raw-modem"])
+def test_vectors_of_this_release_are_what_it_writes(name: str) -> None:
+    """The same records give the same table and tail; deflate may differ between builds of zlib."""
+    vector = json.loads((FOLDER / f"{name}.json").read_text())
+    for case, block in zip(vector["segments"], plain_blocks(name), strict=True):
+        records = msgspec.convert(case["records"], list[Record])
+        assert inflated(encode_block(records)) == inflated(block)
+
+
+def plain_blocks(name: str) -> list[bytes]:
+    """Return the opened frames of a vector, each a block."""
+    vector = json.loads((FOLDER / f"{name}.json").read_text())
+    found = []
+    for case in vector["segments"]:
+        segment = parse_segment(bytes.fromhex(case["segment"]))
+        secret = bytes.fromhex(case["block_key"])
+        found += [open_frame(secret, segment.context, frame) for frame in segment.frames]
+    return found
+
+
+def plain_tables(name: str) -> list[Any]:
+    """Return the tables of a vector's blocks as plain arrays."""
+    return [msgspec.msgpack.decode(inflated(block)[0]) for block in plain_blocks(name)]
+
+
+def inflated(block: bytes) -> tuple[bytes, bytes]:
+    """Return a block's table as msgpack, and its tail."""
+    stretch = zlib.decompressobj(-15, DICTIONARY)
+    return stretch.decompress(block[1:]), stretch.unused_data
 
 
 def test_the_document_gives_the_preset_dictionary() -> None:

@@ -11,6 +11,7 @@ from nacl.signing import SigningKey
 from linewatch_core.errors import LinewatchError, MalformedError, SignatureError
 from linewatch_core.records import AnchorSource, Stream
 from linewatch_core.sync.messages import (
+    ACK_CONTEXT,
     MESSAGE_BYTES_MAX,
     Ack,
     Clock,
@@ -43,8 +44,26 @@ ACK = Ack(
     streams={Stream.RAW: StreamAck(900, ((5, 9), (20, 20))), Stream.EV: StreamAck(0)},
     server_ms=1_790_000_000_000,
     server_error_ms=12,
+    spread_s=300,
     key="ab" * 8,
 )
+
+
+@pytest.mark.parametrize(("spread", "read"), [(None, 0), (0, 0), (3600, 3600), (3601, None)])
+def test_an_acks_spread_is_an_hour_at_most(spread: int | None, read: int | None) -> None:
+    """Absent it is none; a mistaken server can't send a fleet away for days."""
+    body = json.loads(sign_ack(ACK, KEY))["msg"]
+    del body["spread_s"]
+    if spread is not None:
+        body["spread_s"] = spread
+    message = json.dumps(body).encode()
+    signature = base64.b64encode(KEY.sign(ACK_CONTEXT + message).signature)
+    data = b'{"msg":' + message + b',"sig":"' + signature + b'"}'
+    if read is None:
+        with pytest.raises(MalformedError):
+            open_ack(data, KEY.verify_key)
+    else:
+        assert open_ack(data, KEY.verify_key).spread_s == read
 
 
 def test_a_status_comes_back() -> None:

@@ -182,11 +182,81 @@ def test_at_most_eight_segments_wait_for_a_puback() -> None:
 
 def test_at_most_64_kib_wait_for_a_puback() -> None:
     """A window is open below its limit: large segments fill it sooner."""
-    machine = connected(Held(RAW, 1, 1000))
+    machine = connected(Held(EV, 1, 1000))
     machine.handle(BIRTH_ACK, 0)
-    assert play(machine, [Sent(RAW, 1, 10, 40_000)]) == [Send(RAW, 11)]
-    assert play(machine, [Sent(RAW, 11, 20, 40_000)]) == []
-    assert play(machine, [Published(RAW, 1, 10)]) == [Send(RAW, 21)]
+    assert play(machine, [Sent(EV, 1, 10, 40_000)]) == [Send(EV, 11)]
+    assert play(machine, [Sent(EV, 11, 20, 40_000)]) == []
+    assert play(machine, [Published(EV, 1, 10)]) == [Send(EV, 21)]
+
+
+def test_the_backlog_begins_with_a_small_window_that_quick_pubacks_open() -> None:
+    """8 KiB in front of what is live, at first; doubled by each PUBACK that comes quickly."""
+    machine = connected(Held(ROLL, 1, 1000))
+    machine.handle(BIRTH_ACK, 0)
+    assert play(machine, [Sent(ROLL, 1, 10, 9_000)]) == []
+    assert play(machine, [Published(ROLL, 1, 10)], now=1) == [Send(ROLL, 11)]
+    assert play(machine, [Sent(ROLL, 11, 20, 9_000)], now=1) == [Send(ROLL, 21)]
+    assert play(machine, [Sent(ROLL, 21, 30, 9_000)], now=1) == []
+
+
+def test_a_slow_line_keeps_the_backlogs_window_small() -> None:
+    """PUBACKs after twelve seconds: one segment at a time, and what is live goes beside it."""
+    machine = connected(Held(ROLL, 1, 1000))
+    machine.handle(BIRTH_ACK, 0)
+    for turn in range(5):
+        first, now = 1 + 10 * turn, 12.0 * turn
+        assert play(machine, [Sent(ROLL, first, first + 9, 9_000)], now=now) == []
+        sent = play(machine, [Published(ROLL, first, first + 9)], now=now + 12)
+        assert sent == [Send(ROLL, first + 10)]
+    play(machine, [Sent(ROLL, 51, 60, 9_000)], now=60)
+    assert play(machine, [Held(RAW, 1, 10)], now=61) == [Send(RAW, 10)]
+
+
+def test_old_samples_rest_a_quarter_of_the_time() -> None:
+    """Three seconds and what is then on its way, then a third of that as a rest, and again."""
+    machine = connected(Held(RAW, 1, 1000))
+    assert machine.handle(BIRTH_ACK, 10) == [Send(RAW, 1)]
+    assert play(machine, [Sent(RAW, 1, 10, 1000)], now=10) == [Send(RAW, 11)]
+    assert play(machine, [Sent(RAW, 11, 20, 1000)], now=13) == []
+    assert play(machine, [Published(RAW, 1, 10)], now=14) == []
+    assert play(machine, [Published(RAW, 11, 20)], now=16) == []
+    assert machine.wakeup_at() == 18.0
+    assert machine.handle(Tick(), 17.9) == []
+    assert machine.handle(Tick(), 18.0) == [Send(RAW, 21)]
+
+
+def test_a_rest_is_for_old_samples_only() -> None:
+    """Events, live samples and counts go on; the turn that fell into the rest is not lost."""
+    limits = UploadLimits(backfill_turn=2)
+    machine = connected(Held(RAW, 1, 1000), limits=limits)
+    assert machine.handle(BIRTH_ACK, 0) == [Send(RAW, 1)]
+    assert play(machine, [Sent(RAW, 1, 10, 1000)], now=0) == [Send(RAW, 11)]
+    assert play(machine, [Sent(RAW, 11, 20, 1000)], now=6) == []
+    assert play(machine, [Published(RAW, 1, 10), Published(RAW, 11, 20)], now=6) == []
+    assert play(machine, [Held(ROLL, 1, 40)], now=6.5) == [Send(ROLL, 1)]
+    assert play(machine, [Sent(ROLL, 1, 10, 100)], now=6.5) == [Send(ROLL, 11)]
+    assert play(machine, [Sent(ROLL, 11, 20, 100)], now=8) == [Send(RAW, 21)]
+
+
+def test_a_stalled_line_does_not_make_a_rest_of_minutes() -> None:
+    """A minute without a PUBACK says nothing of the time that the line was used."""
+    machine = connected(Held(RAW, 1, 20))
+    machine.handle(BIRTH_ACK, 0)
+    play(machine, [Sent(RAW, 1, 10, 9000)])
+    assert play(machine, [Published(RAW, 1, 10)], now=60) == []
+    assert machine.wakeup_at() == 65.0
+
+
+def test_live_samples_that_waited_long_go_first() -> None:
+    """Twenty seconds behind a long tale of events: then the oldest live segment, then the rest."""
+    machine = connected(Held(EV, 1, 1000))
+    assert machine.handle(BIRTH_ACK, 0) == [Send(EV, 1)]
+    play(machine, [Held(RAW, 1, 10)], now=1)
+    play(machine, [Held(RAW, 11, 20)], now=5)
+    assert play(machine, [Sent(EV, 1, 10, 100)], now=20) == [Send(EV, 11)]
+    assert play(machine, [Sent(EV, 11, 20, 100)], now=21) == [Send(RAW, 1)]
+    assert play(machine, [Sent(RAW, 1, 10, 100)], now=21) == [Send(EV, 21)]
+    assert play(machine, [Sent(EV, 21, 30, 100)], now=25) == [Send(RAW, 11)]
 
 
 def test_at_most_256_kib_wait_for_an_ack() -> None:
@@ -196,6 +266,15 @@ def test_at_most_256_kib_wait_for_an_ack() -> None:
     assert len(sends) == 27
     more = machine.handle(ack({RAW: StreamAck(200)}), 1)
     assert len(send_all(machine, more[1:], size=10_000)) == 20
+
+
+def test_before_the_servers_first_word_at_most_8_kib_are_sent() -> None:
+    """It may be too busy to answer; its first ack opens the whole window."""
+    machine = connected(Held(RAW, 1, 10_000))
+    assert len(send_all(machine, machine.handle(Tick(), 5.0))) == 9
+    more = machine.handle(ack({RAW: StreamAck(10)}), 6.0)
+    assert more[1:] == [Send(RAW, 91)]
+    assert len(send_all(machine, more[1:], size=10_000)) == 26
 
 
 def test_the_server_may_lower_the_credit_but_not_raise_it() -> None:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from linewatch_core.ids import BootId
 from linewatch_core.records import (
+    MODEM_TARGET,
+    CachedTruth,
     Check,
     Detail,
     DnsDetail,
     GapReason,
     LineKind,
+    ModemDetail,
     PortalAnswer,
     PortalDetail,
     Role,
@@ -21,7 +24,7 @@ from linewatch_core.records import (
     ThroughputDetail,
     Transition,
 )
-from linewatch_core.verdict import CachedTruth, LineFacts, Machine, ModemFacts, Round, Seen
+from linewatch_core.verdict import LineFacts, Machine, Round, Seen
 
 PERIOD_MS = 30_000
 BOOT = BootId("b" * 32)
@@ -71,7 +74,7 @@ class Look:
     icmp: bool = True
     problems: tuple[str, ...] = ()
     operator: str | None = None
-    modem: ModemFacts | None = None
+    modem: ModemDetail | None = None
     portals: Sequence[str] = ()
     random_resolves: bool | None = None
     goodput: Sequence[float] = ()
@@ -204,6 +207,8 @@ class Probe:
             detail_rate = ThroughputDetail(int(rate), 1_000_000, int(rate))
             one = _sample(line, f"i{place}", Check.THROUGHPUT, None, f"198.51.{place}.9")
             samples.append(_with(one, detail=detail_rate))
+        if look.modem is not None:
+            samples.append(Sample(0, 0, 0, line, MODEM_TARGET, Check.MODEM, 0, detail=look.modem))
         for sight in look.sights:
             one = _sample(line, sight.target, sight.check, sight.failure, sight.address)
             samples.append(_with(one, detail=sight.detail, timings_us=sight.timings_us))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from linewatch_core.verdict import Settings
+from linewatch_core.records import VerdictSettings
 from linewatch_core.verdict import line_conditions as line
 from linewatch_core.verdict import target_conditions as target
 from linewatch_core.verdict.rules import (
@@ -30,7 +30,7 @@ def test_every_rule_stands_in_the_page_in_its_order() -> None:
 def test_the_pages_figures_are_the_codes() -> None:
     """Thresholds in words are those in force."""
     text = " ".join(PAGE.split())
-    settings = Settings()
+    settings = VerdictSettings()
     figures = [
         f"at least {line.HOSTS_MIN} of its hosts",
         f"asked by at least {line.INTL_PROTOCOLS_MIN} protocols",

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from linewatch_core.records import GapReason
-from linewatch_core.verdict import Bearer, LineVerdict, ModemFacts, Registration, Sim
+from linewatch_core.records import Bearer, GapReason, ModemDetail, Registration, Sim
+from linewatch_core.verdict import LineVerdict
 from linewatch_core.verdict.rules import LINE_RULES
 from tests.core.verdict.scenes import (
     CUT,
@@ -18,14 +18,14 @@ from tests.core.verdict.scenes import (
     mobile,
 )
 
-HOME = ModemFacts(sim=Sim.READY, registration=Registration.HOME, bearer=Bearer.UP, signal_dbm=-80.0)
+HOME = ModemDetail(sim=Sim.READY, registration=Registration.HOME, bearer=Bearer.UP, signal_dbm=-80)
 ON_AIR = mobile(modem=HOME)
 
 
 def modem(look: Look, **changes: object) -> Look:
     """Return a mobile look whose modem says something else."""
     facts = {name: getattr(HOME, name) for name in HOME.__struct_fields__}
-    return mobile(look, modem=ModemFacts(**{**facts, **changes}))
+    return mobile(look, modem=ModemDetail(**{**facts, **changes}))
 
 
 def ok(**looks: Look) -> Step:
@@ -141,7 +141,7 @@ def on_air_for_hours(fixed: Look = UP) -> Probe:
 
 def test_data_cut_when_the_bearer_is_refused_with_good_signal() -> None:
     """Registered at home, signal as ever, data session refused: data was switched off."""
-    refused = modem(CUT, bearer=Bearer.REFUSED, signal_dbm=-84.0)
+    refused = modem(CUT, bearer=Bearer.REFUSED, signal_dbm=-84)
     refused = replace(refused, problems=("no_carrier",))
     probe = on_air_for_hours()
     probe.walk(
@@ -174,7 +174,7 @@ def test_data_cut_when_the_bearer_is_up_and_nothing_answers() -> None:
 
 def test_no_data_cut_where_the_signal_fell() -> None:
     """With a signal 20 dB below its normal it is not called data switched off."""
-    weak = modem(CUT, signal_dbm=-100.0)
+    weak = modem(CUT, signal_dbm=-100)
     probe = on_air_for_hours()
     probe.walk([Step({"fixed": UP, "sim": weak}, {"sim": "line_dead"}, 3, ["sim: ok > line_dead"])])
 
@@ -322,7 +322,7 @@ def test_low_goodput_with_a_weak_signal_is_neither_throttled_nor_ok() -> None:
     """Radio explains slowness: nothing is claimed."""
     probe = Probe()
     probe.run({"sim": replace(ON_AIR, goodput=(1e6, 1e6, 1e6))}, rounds=130)
-    weak = replace(modem(UP, signal_dbm=-105.0), goodput=(1e5, 1e5, 1e5))
+    weak = replace(modem(UP, signal_dbm=-105), goodput=(1e5, 1e5, 1e5))
     probe.walk([Step({"sim": weak}, {"sim": "unknown"}, 60, ["sim: ok > unknown"])])
 
 

@@ -4,16 +4,27 @@ from dataclasses import replace
 
 import pytest
 
-from linewatch_core.records import Check, DnsDetail, Role, Sample
-from linewatch_core.verdict import Hold, LineVerdict, Machine, Settings
+from linewatch_core.records import (
+    MODEM_TARGET,
+    CachedTruth,
+    Check,
+    DnsDetail,
+    Hold,
+    ModemDetail,
+    Role,
+    Sample,
+    VerdictSettings,
+)
+from linewatch_core.verdict import LineVerdict, Machine
 from linewatch_core.verdict.answers import Protocol, answered, connected, protocol_of
 from linewatch_core.verdict.baseline import Baseline
 from linewatch_core.verdict.evidence import HostSet
 from linewatch_core.verdict.line_conditions import mostly_dead
-from linewatch_core.verdict.turns import Turn, changed_between
-from tests.core.verdict.scenes import CUT, UP, Probe
+from linewatch_core.verdict.memory import LineMemory
+from linewatch_core.verdict.summary import line_evidence
+from tests.core.verdict.scenes import CUT, ROLES, UP, Probe, mobile
 
-DEFAULT = Settings()
+DEFAULT = VerdictSettings()
 HOUR_MS = 3_600_000
 
 
@@ -61,8 +72,8 @@ def test_a_baseline_freezes_while_the_line_is_not_ok() -> None:
 
 def test_nothing_is_learned_before_a_line_is_ok() -> None:
     """Good rounds of a line that is not yet called ok are no normal."""
-    holds = {LineVerdict.OK: Hold(raise_rounds=200)}
-    probe = Probe(machine=Machine(Settings(line_holds=holds)))
+    holds = {LineVerdict.OK.value: Hold(raise_rounds=200)}
+    probe = Probe(machine=Machine(VerdictSettings(line_holds=holds)))
     probe.run({"fixed": replace(UP, goodput=(1e6, 1e6, 1e6))}, rounds=130)
     told = probe.run({"fixed": replace(UP, goodput=(1e5, 1e5, 1e5))}, rounds=100)
     assert [one.after for one in told] == ["ok"]
@@ -83,6 +94,7 @@ def sample(check: Check, failure: str | None = None, **more: object) -> Sample:
         (sample(Check.DNS), Role.DOMESTIC, None),
         (sample(Check.TCP, "generic_timeout_error", address=None), Role.DOMESTIC, None),
         (sample(Check.TRACE), Role.DOMESTIC, None),
+        *((sample(Check.MODEM, detail=ModemDetail()), role, None) for role in Role),
     ],
 )
 def test_what_a_sample_says_of_its_host(one: Sample, role: Role, protocol: Protocol | None) -> None:
@@ -120,6 +132,25 @@ def test_a_hold_below_one_round_is_refused() -> None:
         Hold(raise_rounds=0)
 
 
+@pytest.mark.parametrize("role", Role)
+def test_what_a_modem_says_is_no_answer_of_a_host(role: Role) -> None:
+    """Whatever role its target's name has, a modem's sample is no host, gateway or target."""
+    probe = Probe(truth=CachedTruth(silent_resolvers=(MODEM_TARGET,)))
+    look = mobile(CUT, modem=ModemDetail())
+    made = [probe.round({"sim": look}) for _ in range(4)]
+    named = [replace(one, roles={**ROLES, MODEM_TARGET: role}) for one in made]
+    plain, odd = Machine(), Machine()
+    told = [change for one in made for change in plain.handle(one)]
+    assert [change for one in named for change in odd.handle(one)] == told != []
+    assert MODEM_TARGET not in odd.target_verdicts("sim")
+    evidence = line_evidence("sim", named[-1], named[-1].samples, LineMemory(), DEFAULT)
+    usual = line_evidence("sim", made[-1], made[-1].samples, LineMemory(), DEFAULT)
+    for part in ("domestic", "international"):
+        assert getattr(evidence, part).hosts == getattr(usual, part).hosts
+        assert getattr(evidence, part).seqs == getattr(usual, part).seqs
+    assert (evidence.gateway, evidence.portal) == (usual.gateway, usual.portal)
+
+
 HOSTS = frozenset(f"i{number}" for number in range(10))
 
 
@@ -138,27 +169,3 @@ def test_mostly_dead_is_a_third_and_no_protocol_of_its_own(
     """Where half of one protocol answers, the others are filtered; that is no list of hosts."""
     answering = frozenset(sorted(HOSTS)[: sum(good for _, good in asked.values())])
     assert mostly_dead(HostSet(10, HOSTS, answering, answering, asked)) is verdict
-
-
-def turn(from_ms: int, at_ms: int, *, good: bool = False) -> Turn:
-    """Return a series that turned between two samples."""
-    return Turn(good, at_ms, from_ms, at_ms, at_ms)
-
-
-def test_a_change_lies_where_most_series_agree() -> None:
-    """One host that failed by chance a round earlier neither moves nor widens the interval."""
-    turns = [turn(10, 40), turn(20, 50), turn(30, 60), turn(25, 55), turn(0, 22)]
-    assert changed_between(turns, good=False, since_ms=0, until_ms=99) == (30, 40)
-
-
-def test_a_gradual_change_is_as_wide_as_it_was() -> None:
-    """Where hosts turned one after another, the change took all that time."""
-    turns = [turn(0, 10), turn(20, 30), turn(40, 50), turn(60, 70)]
-    assert changed_between(turns, good=False, since_ms=0, until_ms=99) == (0, 70)
-
-
-def test_turns_of_another_time_or_direction_say_nothing() -> None:
-    """Only what turned this way, and just now, dates a change."""
-    turns = [turn(0, 10), turn(50, 60, good=True)]
-    assert changed_between(turns, good=False, since_ms=40, until_ms=99) is None
-    assert changed_between(turns, good=True, since_ms=40, until_ms=99) == (50, 60)

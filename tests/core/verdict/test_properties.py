@@ -9,33 +9,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linewatch_core.errors import MalformedError
-from linewatch_core.records import GapReason, LineKind, Role, Transition
-from linewatch_core.verdict import (
+from linewatch_core.records import (
     Bearer,
     CachedTruth,
+    GapReason,
     Hold,
-    LineFacts,
-    LineVerdict,
-    Machine,
-    ModemFacts,
+    LineKind,
+    ModemDetail,
     Registration,
-    Round,
-    Seen,
-    Settings,
+    Role,
     Sim,
+    Transition,
+    VerdictSettings,
 )
+from linewatch_core.verdict import LineFacts, LineVerdict, Machine, Round, Seen
 from tests.core.verdict.scenes import CUT, INTL_CUT, UP, Look, Probe, mobile
 from tests.support.record_strategies import SAMPLES
 
 LINES = ("fixed", "modem-1")
 TARGETS = ("root-k", "fixed", "a", "b", "c", "d")
 MODEMS = st.builds(
-    ModemFacts,
+    ModemDetail,
     st.booleans(),
     st.none() | st.sampled_from(Sim),
     st.none() | st.sampled_from(Registration),
     st.none() | st.sampled_from(Bearer),
-    st.none() | st.floats(-150, 0),
+    st.none() | st.integers(-150, 0),
 )
 FACTS = st.builds(
     LineFacts,
@@ -94,8 +93,8 @@ def test_any_samples_are_judged_the_same_in_any_order(rounds: list[Round], rng: 
         samples = list(one.samples)
         rng.shuffle(samples)  # type: ignore[attr-defined]
         shuffled.append(replace(one, samples=tuple(samples)))
-    eager = Settings(hold=Hold(1, 1), line_holds={})
-    for chosen in (Settings(), eager):
+    eager = VerdictSettings(hold=Hold(1, 1), line_holds={})
+    for chosen in (VerdictSettings(), eager):
         first, second = Machine(chosen), Machine(chosen)
         told = fed(first, rounds)
         assert told == fed(second, shuffled)
@@ -124,7 +123,7 @@ ANY_LOOKS = st.builds(
 @settings(max_examples=80, deadline=None)
 def test_ok_is_in_force_only_where_both_sets_answered(looks: list[Look]) -> None:
     """With a hold of one round `ok` is said exactly of what this very round shows to be up."""
-    probe = Probe(machine=Machine(Settings(hold=Hold(1, 1), line_holds={})))
+    probe = Probe(machine=Machine(VerdictSettings(hold=Hold(1, 1), line_holds={})))
     for look in looks:
         probe.run({"fixed": look}, rounds=1)
         if probe.machine.verdicts()["fixed"] is LineVerdict.OK:
@@ -159,7 +158,7 @@ def test_a_line_never_changes_faster_than_its_hold(
 ) -> None:
     """Between two changes of a line lie at least the rounds that the later one needs."""
     hold = Hold(raise_rounds, clear_rounds)
-    probe = Probe(machine=Machine(Settings(hold=hold, line_holds={})))
+    probe = Probe(machine=Machine(VerdictSettings(hold=hold, line_holds={})))
     last = -(10**6)
     for number, look in enumerate(looks):
         for told in probe.machine.handle(probe.round({"fixed": look})):

@@ -2,26 +2,36 @@
 
 from dataclasses import replace
 
+import pytest
+
 from linewatch_core.ids import BootId
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
+    Bearer,
     Body,
     BootStarted,
+    CachedTruth,
     Check,
     ConfigApplied,
     Gap,
     GapReason,
+    Hold,
     LineChanged,
     LineKind,
+    ModemDetail,
     Record,
+    Registration,
+    Sample,
+    Sim,
     TargetNote,
     Transition,
+    TruthApplied,
+    VerdictSettings,
 )
 from linewatch_core.verdict import Machine, Round, RoundBuilder, replay
 from tests.core.verdict.scenes import BOOT, CUT, INTL_CUT, PERIOD_MS, ROLES, UP, Probe, mobile
 
-OPERATORS = {"fixed": "A", "sim": "B"}
 OTHER_BOOT = BootId("c" * 32)
 
 
@@ -33,7 +43,7 @@ class Recorder:
         self.machine = machine or Machine()
         self.records: list[Record] = []
         self.told: list[Transition] = []
-        self.builder = RoundBuilder(boot, operators=OPERATORS)
+        self.builder = RoundBuilder(boot)
         self._ev = 0
 
     def event(self, body: Body) -> None:
@@ -51,8 +61,8 @@ class Recorder:
         notes = tuple(TargetNote(name, role, (Check.TCP,)) for name, role in ROLES.items())
         self.event(ConfigApplied(at_ms, "0" * 64, PERIOD_MS, notes))
         self.event(Anchor(at_ms, 1_600_000_000_000 + at_ms, 40, AnchorSource.NTP))
-        self.event(LineChanged(at_ms, "fixed", LineKind.FIXED, True, (4,)))
-        self.event(LineChanged(at_ms, "sim", LineKind.MOBILE, True, (4,)))
+        self.event(LineChanged(at_ms, "fixed", LineKind.FIXED, True, (4,), (), "A"))
+        self.event(LineChanged(at_ms, "sim", LineKind.MOBILE, True, (4,), (), "B"))
 
     def measured(self, made: Round) -> None:
         """Write a round's samples down, last checks first, and judge what is complete."""
@@ -87,7 +97,7 @@ def measured_course() -> Recorder:
 def test_replay_tells_what_was_told_live() -> None:
     """From the records alone come the same transitions, to the last field."""
     recorder = measured_course()
-    again = [told for _, told in replay([(BOOT, recorder.records)], operators=OPERATORS)]
+    again = [told for _, told in replay([(BOOT, recorder.records)])]
     assert len(recorder.told) >= 8
     assert again == recorder.told
 
@@ -96,15 +106,139 @@ def test_replay_does_not_mind_the_order_of_the_streams() -> None:
     """Records arrive events first, then live, then backlog; decided is the same."""
     recorder = measured_course()
     by_stream = sorted(recorder.records, key=lambda one: (hasattr(one.body, "rtt_us"), -one.seq))
-    again = [told for _, told in replay([(BOOT, by_stream)], operators=OPERATORS)]
+    again = [told for _, told in replay([(BOOT, by_stream)])]
     assert again == recorder.told
+
+
+HOME = ModemDetail(True, Sim.READY, Registration.HOME, Bearer.UP, -80, "25099", "lte")
+SEARCHING = ModemDetail(True, Sim.READY, Registration.SEARCHING, Bearer.DOWN)
+NO_SIM = ModemDetail(True, Sim.MISSING)
+ON_AIR = mobile(modem=HOME)
+
+
+@pytest.mark.parametrize(
+    ("modem", "after"),
+    [
+        (ModemDetail(True, Sim.READY, Registration.HOME, Bearer.REFUSED, -82), "data_cut"),
+        (SEARCHING, "radio_loss"),
+        (NO_SIM, "local.modem"),
+    ],
+)
+def test_what_rests_on_a_modem_is_decided_again_from_its_samples(
+    modem: ModemDetail, after: str
+) -> None:
+    """The transition names the modem's samples, and from the records alone comes the same one."""
+    recorder, probe = Recorder(), Probe()
+    recorder.start(1_000)
+    for _ in range(170):
+        recorder.measured(probe.round({"fixed": UP, "sim": ON_AIR}))
+    for _ in range(5):
+        recorder.measured(probe.round({"fixed": UP, "sim": mobile(CUT, modem=modem)}))
+    (told,) = (one for one in recorder.told if one.after not in ("ok", "unknown"))
+    assert (told.line, told.after) == ("sim", after)
+    said = {
+        record.seq
+        for record in recorder.records
+        if isinstance(record.body, Sample) and record.body.detail == modem
+    }
+    assert len(said & set(told.samples)) == 3
+    assert [one for _, one in replay([(BOOT, recorder.records)])] == recorder.told
+    unsaid = [record for record in recorder.records if not _of_modem(record)]
+    again = [one.after for _, one in replay([(BOOT, unsaid)]) if one.line == "sim"]
+    assert after not in again
+
+
+def _of_modem(record: Record) -> bool:
+    return isinstance(record.body, Sample) and record.body.check is Check.MODEM
+
+
+def test_what_a_modem_said_holds_for_its_own_round_and_line_only() -> None:
+    """A modem that says nothing in a round is not taken at its word of the round before."""
+    builder, probe = RoundBuilder(BOOT), Probe()
+    for line, kind in (("fixed", LineKind.FIXED), ("sim", LineKind.MOBILE)):
+        builder.add(Record(1, LineChanged(5, line, kind, True, (4,))))
+    looks = [ON_AIR, mobile(), mobile(modem=NO_SIM), ON_AIR]
+    for look in looks:
+        for seen in probe.round({"fixed": UP, "sim": look}).samples:
+            builder.add(Record(seen.seq, seen.sample))
+    ready = builder.take_complete()
+    assert [one.lines["sim"].modem for one in ready] == [HOME, None, NO_SIM]
+    assert [one.lines["fixed"].modem for one in ready] == [None] * 3
+
+
+def test_the_operator_is_the_one_told_last_before_the_round() -> None:
+    """A SIM that roams, or was changed, is another operator's from then on."""
+    builder, probe = RoundBuilder(BOOT), Probe()
+    rounds = [probe.round({"sim": mobile()}) for _ in range(4)]
+    for seq, at_ms, operator in (
+        (1, 5, None),
+        (2, rounds[0].round_ms + 1, "25099"),
+        (3, rounds[2].round_ms, "25001"),
+    ):
+        told = LineChanged(at_ms, "sim", LineKind.MOBILE, True, (4,), (), operator)
+        builder.add(Record(seq, told))
+    for made in rounds:
+        for seen in made.samples:
+            builder.add(Record(seen.seq, seen.sample))
+    ready = builder.take_complete()
+    assert [one.lines["sim"].operator for one in ready] == [None, "25099", "25001"]
+
+
+def test_the_truth_grows_older_and_is_not_an_earlier_runs() -> None:
+    """Its age is that of when it was told and the time since; a started agent tells it anew."""
+    builder, probe = RoundBuilder(BOOT), Probe()
+    truth = CachedTruth(vantage_up=("news",), age_ms=1_000)
+    rounds = [probe.round({"fixed": UP}) for _ in range(5)]
+    builder.add(Record(1, BootStarted(5, "1.0")))
+    builder.add(Record(2, TruthApplied(rounds[1].round_ms - 500, truth)))
+    builder.add(Record(3, BootStarted(rounds[2].round_ms + 10_000, "1.0")))
+    for made in rounds:
+        for seen in made.samples:
+            builder.add(Record(seen.seq, seen.sample))
+    ready = builder.take_complete()
+    # The third round is the one that the restart cut short.
+    assert [one.round_ms for one in ready] == [rounds[at].round_ms for at in (0, 1, 3)]
+    assert [one.truth.vantage_up for one in ready] == [(), ("news",), ()]
+    assert ready[1].truth.age_ms == 1_500
+
+
+def test_the_truth_ages_from_round_to_round() -> None:
+    """What was fresh when it was told is older in every round after it."""
+    builder, probe = RoundBuilder(BOOT), Probe()
+    builder.add(Record(1, TruthApplied(probe.now_ms, CachedTruth(age_ms=7))))
+    for _ in range(4):
+        for seen in probe.round({"fixed": UP}).samples:
+            builder.add(Record(seen.seq, seen.sample))
+    ages = [one.truth.age_ms for one in builder.take_complete()]
+    assert ages == [7 + PERIOD_MS * number for number in (1, 2, 3)]
+
+
+def test_settings_are_those_of_the_configuration_applied() -> None:
+    """Lines are judged by the settings that the records tell, live and again."""
+    eager = VerdictSettings(hold=Hold(1, 1), line_holds={})
+    recorder, probe = Recorder(), Probe()
+    recorder.start(1_000)
+    notes = tuple(TargetNote(name, role, (Check.TCP,)) for name, role in ROLES.items())
+    looks = [UP] * 5 + [INTL_CUT] * 2 + [UP] * 5
+    for number, look in enumerate(looks):
+        if number == 4:
+            applied = ConfigApplied(probe.now_ms + 7, "1" * 64, PERIOD_MS, notes, eager)
+            recorder.event(applied)
+        recorder.measured(probe.round({"fixed": look}))
+    assert [one.after for one in recorder.told if one.line == "fixed"] == ["ok", "intl_cut", "ok"]
+    assert [one for _, one in replay([(BOOT, recorder.records)])] == recorder.told
+    untold = [one for one in recorder.records if one.body != applied]
+    slow = [one.after for _, one in replay([(BOOT, untold)]) if one.line == "fixed"]
+    assert slow == ["ok"]
+    given = replay([(BOOT, untold)], settings=eager)
+    assert "intl_cut" in [one.after for _, one in given if one.line == "fixed"]
 
 
 def test_replay_ignores_the_transitions_that_the_probe_recorded() -> None:
     """What the probe said of itself is no evidence."""
     recorder = measured_course()
     lie = Transition(70_000, "fixed", None, "ok", "dark", 1, 2, "dark", 1, ())
-    again = replay([(BOOT, [*recorder.records, Record(99, lie)])], operators=OPERATORS)
+    again = replay([(BOOT, [*recorder.records, Record(99, lie)])])
     assert [told for _, told in again] == recorder.told
 
 
@@ -117,7 +251,7 @@ def test_replay_goes_on_over_a_reboot() -> None:
     for _ in range(6):
         second.measured(replace(probe.round({"fixed": UP, "sim": mobile()}), boot=OTHER_BOOT))
     boots = [(BOOT, first.records), (OTHER_BOOT, second.records)]
-    again = list(replay(boots, operators=OPERATORS, kept=True))
+    again = list(replay(boots, kept=True))
     live = [(BOOT, one) for one in first.told] + [(OTHER_BOOT, one) for one in second.told]
     assert again == live
     assert ("ok", "local.power") in [(one.before, one.after) for one in second.told]
@@ -136,7 +270,7 @@ def test_replay_goes_on_over_a_restart_of_the_agent() -> None:
     for _ in range(5):
         restarted.measured(probe.round({"fixed": CUT, "sim": mobile(CUT)}))
     records = [*first.records, *restarted.records]
-    again = [told for _, told in replay([(BOOT, records)], operators=OPERATORS, kept=True)]
+    again = [told for _, told in replay([(BOOT, records)], kept=True)]
     assert again == first.told + restarted.told
     assert [one.after for one in again] == ["ok", "ok", "dark", "dark"]
 
@@ -154,7 +288,7 @@ def test_replay_begins_afresh_where_the_agent_did() -> None:
     for _ in range(5):
         second.measured(probe.round({"fixed": CUT, "sim": mobile(CUT)}))
     records = [*first.records, *second.records]
-    again = [told for _, told in replay([(BOOT, records)], operators=OPERATORS)]
+    again = [told for _, told in replay([(BOOT, records)])]
     assert again == first.told + second.told
     assert [(one.before, one.after) for one in second.told] == [("unknown", "dark")] * 2
 

@@ -3,17 +3,19 @@
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from linewatch_core.records import (
     AlternationDetail,
     Answer,
+    CachedTruth,
     Check,
     ContrastDetail,
     DnsDetail,
     HttpDetail,
     NeighbourDetail,
 )
-from linewatch_core.verdict import CachedTruth, TargetVerdict
+from linewatch_core.verdict import TargetVerdict
 from linewatch_core.verdict.rules import TARGET_RULES
 from tests.core.verdict.scenes import CUT, TIMEOUT, UP, Look, Probe, Sight, Step
 
@@ -318,6 +320,105 @@ def test_a_wrong_clock_is_not_interception() -> None:
     expired = [replace(one, failure="ssl_invalid_certificate") for one in FALSE_CHAINS]
     assert verdict_of(*expired, clock_error_ms=None)[0] == "unknown"
     assert verdict_of(*expired)[0] == "unknown"
+
+
+NEWS_AT, CATS_AT, CHAT_AT = REAL, "151.101.1.1", "104.16.1.1"
+KNOWN = CachedTruth(
+    issuers={"news": ("1" * 16,), "cats": ("2" * 16, "3" * 16), "chat": ("4" * 16,)}
+)
+
+
+def signed(issuer: str | None, target: str = "news", address: str = REAL) -> Sight:
+    """Return a page over TLS that was accepted, under an authority."""
+    detail = HttpDetail(200, 512, "a" * 16, None, CHAIN, issuer and issuer * 16)
+    return Sight(target, Check.HTTP, None, detail, address, (0, 40_000))
+
+
+@pytest.mark.parametrize(
+    "sights",
+    [
+        (signed("e"), signed("e", "cats", CATS_AT)),
+        (signed("e"), signed("4", "chat", CHAT_AT), signed("e", "cats", CATS_AT)),
+    ],
+)
+def test_tls_intercepted_when_two_unrelated_names_show_anothers_authority(
+    sights: tuple[Sight, ...],
+) -> None:
+    """Both chains are accepted, but by one authority that neither name ever had."""
+    assert verdict_of(*sights, truth=KNOWN) == ("tls_intercepted", "tls_intercepted")
+
+
+def in_turn(issuer: str, target: str, address: str) -> Sight:
+    """Return an alternation whose sensitive name answered under an authority."""
+    seen = HttpDetail(200, 512, "a" * 16, None, CHAIN, issuer * 16)
+    detail = AlternationDetail("fff", "fff", sensitive_page=seen)
+    return Sight(target, Check.SNI, None, detail, address)
+
+
+def test_an_alternation_shows_another_authority_as_well() -> None:
+    """Its own pages over TLS count as those of an http check do, and vouch for the clock."""
+    sights = (in_turn("e", "news", REAL), in_turn("e", "cats", CATS_AT))
+    for clock_error_ms in (50, None):
+        told = verdict_of(*sights, truth=KNOWN, clock_error_ms=clock_error_ms)
+        assert told == ("tls_intercepted", "tls_intercepted")
+    own = (in_turn("1", "news", REAL), in_turn("2", "cats", CATS_AT))
+    assert verdict_of(*own, truth=KNOWN) == ("ok", "")
+
+
+def test_an_alternation_in_the_same_round_proves_the_site() -> None:
+    """Another answer than the encrypted resolver's is a CDN's; an older page proves no new one."""
+    other = contrast(Answer(None, (FOREIGN,)), REAL_ANSWER)
+    assert verdict_of(other, truth=CachedTruth())[0] == "dns_suspect"
+    assert verdict_of(other, in_turn("1", "news", FOREIGN), truth=CachedTruth()) == ("ok", "")
+    probe = Probe()
+    probe.run({"fixed": look(in_turn("1", "news", FOREIGN))})
+    told = probe.run({"fixed": look(dns("10.1.1.1"), tcp(TIMEOUT, address="10.1.1.1"))})
+    assert [one.after for one in told if one.target] == ["dns_tampered"]
+
+
+@pytest.mark.parametrize(
+    "sights",
+    [
+        # One site renews with another authority.
+        (signed("e"), signed("2", "cats", CATS_AT), signed("4", "chat", CHAT_AT)),
+        # A site goes on with the second of the authorities that it is known to use.
+        (signed("1"), signed("3", "cats", CATS_AT)),
+        # Two sites renew, each with another authority.
+        (signed("e"), signed("f", "cats", CATS_AT)),
+        # Two names in one network are one owner.
+        (signed("e"), signed("e", "cats", "93.184.216.99")),
+        # One name at two addresses is one name.
+        (signed("e"), signed("e", "news", CATS_AT)),
+        # Nobody knows what this one had.
+        (signed("e"), signed("e", "portal", CATS_AT)),
+        # A record without an authority says nothing.
+        (signed(None), signed(None, "cats", CATS_AT)),
+    ],
+)
+def test_another_authority_alone_is_not_interception(sights: tuple[Sight, ...]) -> None:
+    """Sites change their authority, and nothing is wrong with that."""
+    assert verdict_of(*sights, truth=KNOWN) == ("ok", "")
+
+
+def test_a_truth_that_is_too_old_knows_no_authorities() -> None:
+    """In a month sites may well have moved to another one."""
+    old = replace_struct(KNOWN, age_ms=30 * 24 * 3_600_000 + 1)
+    sights = (signed("e"), signed("e", "cats", CATS_AT))
+    assert verdict_of(*sights, truth=old) == ("ok", "")
+
+
+def test_a_refused_chain_of_another_authority_is_not_interception() -> None:
+    """Expired, or another site's: a wrong clock and a CDN's default page do that."""
+    for failure in ("ssl_invalid_certificate", "ssl_invalid_hostname"):
+        bad = [replace(one, failure=failure) for one in (signed("e"), signed("e", "cats", CATS_AT))]
+        assert verdict_of(*bad, truth=KNOWN, clock_error_ms=None)[0] != "tls_intercepted"
+        assert verdict_of(*bad, truth=KNOWN)[0] != "tls_intercepted"
+
+
+def test_one_name_in_both_families_is_one_name() -> None:
+    """An unknown root at its IPv4 and its IPv6 address is one site's own fault."""
+    both = (FALSE_CHAINS[0], replace(FALSE_CHAINS[0], address="2606:2800::1"))
+    assert verdict_of(*both)[0] == "unknown"
 
 
 def test_a_chain_verified_in_the_same_round_vouches_for_the_clock() -> None:

@@ -8,18 +8,24 @@ import pytest
 
 from linewatch_core.errors import LimitError
 from linewatch_core.records import (
+    MODEM_TARGET,
     Anchor,
     AnchorSource,
+    Bearer,
     Body,
     BootStarted,
+    BudgetChanged,
     Check,
     ConfigApplied,
     Gap,
     GapReason,
     LineChanged,
     LineKind,
+    ModemDetail,
     Record,
+    Registration,
     Role,
+    Sim,
     Stream,
     TargetNote,
     Transition,
@@ -207,6 +213,78 @@ def test_targets_tell_loss_failures_and_exact_times(server: Server) -> None:
     assert not bank.uncertain
     assert server.ask.targets(probe.probe, "mobile-1", UTC, UTC + HOUR) == ()
     assert server.ask.targets(probe.probe, "fixed-1", UTC + HOUR, UTC + 2 * HOUR) == ()
+
+
+GATEWAY = (TargetNote("router", Role.GATEWAY, (Check.ICMP,)),)
+DARK = "generic_timeout_error"
+
+
+@pytest.mark.parametrize("config_first", [True, False])
+@pytest.mark.parametrize("cell_ms", [MINUTE, 15 * MINUTE])
+def test_a_line_dead_behind_its_gateway_shows_that_nothing_answered(
+    server: Server, cell_ms: int, config_first: bool
+) -> None:
+    """Neither the gateway nor the modem nor a trace counts as an answer, whenever the configuration arrives."""
+    probe = ProbeWriter()
+    config = probe.close(A, [*opening(), ConfigApplied(0, "ab" * 32, 30_000, GATEWAY)])
+    raw = probe.close(
+        A,
+        [
+            *minutes(0, 30, failure=DARK),
+            *minutes(0, 30, target="router", check=Check.ICMP),
+            *minutes(0, 30, target=MODEM_TARGET, check=Check.MODEM, detail=ModemDetail()),
+            *minutes(0, 30, check=Check.TRACE),
+        ],
+    )
+    rolls = [roll(n, sent=10, answered=0, failures={DARK: 10}) for n in range(6, 12)]
+    rolls += [roll(n, target="router", check=Check.ICMP) for n in range(6, 12)]
+    rolls += [roll(n, target=MODEM_TARGET, check=Check.MODEM) for n in range(6, 12)]
+    parts = [raw, probe.close(A, rolls)]
+    server.take(probe.enrolment(), *([config, *parts] if config_first else [*parts, config]))
+    (row,) = server.ask.strips(UTC, UTC + HOUR, cell_ms).rows
+    assert {cell.answered for cell in row.cells} == {0}
+    assert sum(cell.sent for cell in row.cells) == (30 if cell_ms == MINUTE else 90)
+    targets = server.ask.targets(probe.probe, "fixed-1", UTC, UTC + HOUR)
+    assert [(one.target, one.answered) for one in targets] == [("bank", 0), ("router", 90)]
+
+
+def test_lines_tell_their_operator_saving_and_modem(server: Server) -> None:
+    """The newest word of each counts, from whichever boot; what was never told is None."""
+    probe = ProbeWriter()
+    told: list[Body] = [
+        LineChanged(5, "mobile-1", LineKind.MOBILE, True, (4,), (), "99970"),
+        BudgetChanged(MINUTE, "mobile-1", 2),
+        BudgetChanged(2 * MINUTE, "mobile-1", 1),
+    ]
+    home = ModemDetail(True, Sim.READY, Registration.HOME, Bearer.UP, -91, "99970", "lte")
+    gone = ModemDetail(present=False)
+    server.take(probe.enrolment(), probe.close(A, [*opening(), *told]))
+    later = probe.close(B, opening(UTC + 2 * HOUR))
+    said = {"line": "mobile-1", "target": MODEM_TARGET, "check": Check.MODEM}
+    server.take(later, probe.close(B, [sample(HOUR, detail=home, **said)]))
+    server.take(probe.close(A, [sample(HOUR, detail=gone, **said)]))
+    fixed, mobile = server.ask.lines(probe.probe)
+    assert (fixed.operator, fixed.budget_step, fixed.budget_since) == (None, 0, None)
+    assert fixed.modem is None
+    assert (mobile.operator, mobile.budget_step) == ("99970", 1)
+    assert mobile.budget_since is not None
+    assert abs((mobile.budget_since.middle_ms or 0) - UTC - 2 * MINUTE) < 1000
+    assert mobile.modem is not None
+    assert (mobile.modem.technology, mobile.modem.signal_dbm) == ("lte", -91)
+    assert abs((mobile.modem.at.middle_ms or 0) - UTC - 3 * HOUR) < 3000
+    server.take(probe.close(B, [sample(HOUR + 9, detail=gone, **said)]))
+    server.take(probe.close(B, [sample(HOUR + 5, detail=home, **said)]))
+    again = server.ask.lines(probe.probe)[1].modem
+    assert again is not None
+    assert not again.present
+    events = server.ask.events(UTC, UTC + 4 * HOUR)
+    assert [(one.line, one.step) for one in events.budget_steps] == [
+        ("mobile-1", 2),
+        ("mobile-1", 1),
+    ]
+    assert [one.operator for one in events.line_changes if one.line == "mobile-1"] == ["99970"]
+    rows = server.ask.strips(UTC, UTC + HOUR, HOUR).rows
+    assert [row.operator for row in rows] == [None, "99970"]
 
 
 def test_events_carry_bounds_and_are_filtered_by_them(server: Server) -> None:

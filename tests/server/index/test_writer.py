@@ -4,11 +4,22 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import pytest
 
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import Anchor, AnchorSource, BootStarted, Record, Stream
+from linewatch_core.records import (
+    Anchor,
+    AnchorSource,
+    BootStarted,
+    CachedTruth,
+    Hold,
+    Record,
+    Stream,
+    VerdictSettings,
+)
 from linewatch_core.segment.segment import parse_segment
 from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.audit import audit
@@ -19,9 +30,15 @@ from linewatch_server.index.writer import Index, Outcome
 from linewatch_server.model.entries import EntryKind, Quarantined
 from linewatch_server.rebuild import open_index, rebuild
 from tests.support.probes import Item, ProbeWriter, boot_id, roll, sample, store
-from tests.support.records import realistic_events, realistic_rolls, realistic_samples
+from tests.support.records import (
+    realistic_events,
+    realistic_rolls,
+    realistic_samples,
+    told_events,
+)
 from tests.support.segments import recipient_secret
 
+T = TypeVar("T")
 SECRETS = (recipient_secret("fleet"),)
 BOOT = boot_id("first")
 ARRIVAL = {"pack", "place", "arrival_ms"}
@@ -91,6 +108,31 @@ def test_a_stored_segment_is_covered_and_its_records_are_indexed(
     assert list(index.coverage(writer.probe, writer.epoch, Stream.ROLL)) == [(1, 54)]
 
 
+def decoded(column: object, kind: type[T]) -> T:
+    """Return what a column holds as JSON."""
+    assert isinstance(column, str)
+    return msgspec.json.decode(column, type=kind)
+
+
+def test_what_verdicts_rest_on_is_kept(
+    tmp_path: Path, archive: ArchiveWriter, index: Index
+) -> None:
+    """Settings, truths and steps of saving are kept as they were told; a rebuild gives the same."""
+    writer = ProbeWriter()
+    told = [record.body for record in told_events()]
+    index.apply(store(archive, writer.enrolment(), writer.close(BOOT, told)))
+    tables = dump(tmp_path)
+    (settings,) = (decoded(row[-1], VerdictSettings) for row in tables["configs"])
+    assert settings.hold == Hold(2, 4, 60_000)
+    truths = [decoded(row[-1], CachedTruth) for row in tables["truths"]]
+    assert CachedTruth() in truths
+    assert [truth.block_addresses for truth in truths if truth.age_ms] == [("10.10.34.34",)]
+    assert [row[-2:] for row in tables["budget_steps"]] == [("modem-1", 2), ("modem-1", 0)]
+    assert {row[-1] for row in tables["line_changes"]} == {"Example Telecom", "99970"}
+    rebuild(tmp_path, recipient_secrets=SECRETS, archive=archive)
+    assert dump(tmp_path) == tables
+
+
 def test_holes_show_until_they_are_filled(archive: ArchiveWriter, index: Index) -> None:
     """Ranges merge at both ends as the missing segments arrive."""
     writer = ProbeWriter()
@@ -105,6 +147,27 @@ def test_holes_show_until_they_are_filled(archive: ArchiveWriter, index: Index) 
     assert covered() == [(1, 2), (5, 10)]
     index.apply(store(archive, parts[1]))
     assert covered() == [(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("order", "held"),
+    [((0, 1, 2), [(1, 2)]), ((0, 2, 1), [(1, 1), (3, 3)]), ((2, 1, 0), [(1, 1), (3, 3)])],
+)
+def test_a_key_that_was_replaced_cannot_sign_again(
+    archive: ArchiveWriter, index: Index, order: tuple[int, ...], held: list[tuple[int, int]]
+) -> None:
+    """Of neighbours whose keys are out of turn the one that came first stands, and shows it."""
+    writer = ProbeWriter()
+    enrolment, old = writer.enrolment(), writer.key
+    parts = [writer.close(BOOT, [sample(1000)])]
+    rotation = writer.rotate_key()
+    parts.append(writer.close(BOOT, [sample(2000)]))
+    writer.key = old
+    parts.append(writer.close(BOOT, [sample(3000)]))
+    outcomes = index.apply(store(archive, enrolment, rotation, *(parts[at] for at in order)))
+    assert outcomes == {Outcome.KEYS: 2, Outcome.OPENED: 2, Outcome.QUARANTINED: 1}
+    assert list(index.coverage(writer.probe, writer.epoch, Stream.RAW)) == held
+    assert list(index.kept(writer.probe, writer.epoch, Stream.RAW)) == [(1, 3)]
 
 
 def test_neighbours_are_the_headers_beside_a_position(archive: ArchiveWriter, index: Index) -> None:

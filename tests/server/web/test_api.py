@@ -3,19 +3,25 @@
 import csv
 import io
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from aiohttp.web import UrlDispatcher
 from jsonschema import Draft202012Validator
 
+from linewatch_core.records import Body, BootStarted, Detail
 from linewatch_server.exports.samples import COLUMNS
 from linewatch_server.index.queries import Queries
+from linewatch_server.rebuild import rebuild
 from linewatch_server.web import make_web_app
 from linewatch_server.web.endpoints import ENDPOINTS
 from linewatch_server.web.openapi import describe
-from tests.support.example_fleet import HOUR_MS, NOW_MS
+from tests.support.check_records import check_samples
+from tests.support.example_fleet import HOUR_MS, NOW_MS, Life, queries_of
 from tests.support.pages import Client, Connect
+from tests.support.probes import ProbeWriter, archive_of
+from tests.support.segments import recipient_secret
 
 DAY = "from=2026-01-04T14:30Z&to=2026-01-05T14:30Z"
 HALF = "from=2026-01-05T14:00Z&to=2026-01-05T14:30Z"
@@ -77,6 +83,26 @@ async def test_samples_are_as_described(half_hour: Queries, connect: Connect) ->
     assert [int(row["seq"]) for row in table] == [
         row.seq for row in stored if row.sample.line == "fixed-1"
     ]
+
+
+async def test_every_kind_of_detail_is_as_described(tmp_path: Path, connect: Connect) -> None:
+    """A sample of each check, whatever it saw, fits the schema; the description knows its kind."""
+    writer, life = ProbeWriter("details"), Life("d", NOW_MS - HOUR_MS, NOW_MS, 60_000)
+    bodies = [record.body for record in check_samples()]
+    events: list[Body] = [BootStarted(60_000, "0.1.0"), *life.anchors()]
+    archive_of(
+        tmp_path,
+        writer.enrolment(),
+        writer.close(life.boot, events),
+        writer.close(life.boot, bodies),
+    )
+    rebuild(tmp_path, recipient_secrets=[recipient_secret("fleet")])
+    client = await connect(queries_of(tmp_path))
+    url = f"/api/probes/{writer.probe}/samples?from=2026-01-05T13:00Z&to=2026-01-05T15:00Z"
+    rows = await _checked(client, "/api/probes/{probe}/samples", url)
+    assert len(rows) == len(bodies)
+    kinds = {row["detail"]["kind"] for row in rows if row["detail"]}
+    assert kinds == {kind.__struct_config__.tag for kind in get_args(Detail)}
 
 
 async def test_short_ranges_count_samples(half_hour: Queries, connect: Connect) -> None:

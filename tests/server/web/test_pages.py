@@ -3,18 +3,34 @@
 import re
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from linewatch_core.errors import LimitError
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import BootStarted
+from linewatch_core.records import (
+    MODEM_TARGET,
+    Bearer,
+    Body,
+    BootStarted,
+    BudgetChanged,
+    Check,
+    LineChanged,
+    LineKind,
+    ModemDetail,
+    Registration,
+    Sim,
+)
 from linewatch_server.index.queries import Queries
 from linewatch_server.model.strips import Strips
 from linewatch_server.rebuild import rebuild
-from tests.support.example_fleet import NOW_MS, Life
+from linewatch_server.web.endpoints import ENDPOINTS
+from linewatch_server.web.openapi import describe
+from tests.support.example_fleet import HOUR_MS, NOW_MS, Life
 from tests.support.pages import Client, Connect
 from tests.support.probes import Item, ProbeWriter, archive_of, sample
 from tests.support.segments import recipient_secret
@@ -84,9 +100,9 @@ async def test_cells_lead_to_their_stretch(half_hour: Queries, connect: Connect)
     """Each cell leads to the probe's page for exactly its stretch, which counts the same."""
     client = await connect(half_hour)
     html = await _html(client, "/?range=30min")
-    cell = re.search(r'<td class="s1[^"]*"><a href="([^"]+)" title="([^"]+)">1</a>', html)
+    cell = re.search(r'<td class="sx[^"]*"><a href="([^"]+)" title="([^"]+)">X</a>', html)
     assert cell is not None
-    assert "(11.1 %)" in cell[2]
+    assert "(0 %)" in cell[2]
     counts = re.search(r"(\d+) of (\d+) checks answered", cell[2])
     assert counts is not None
     text = await _text(client, unescape(cell[1]).partition("#")[0])
@@ -113,6 +129,49 @@ async def test_probe_page(day: Queries, connect: Connect) -> None:
     )
     assert f"bank domestic tcp {target.sent:,} {target.answered:,}" in text
     assert "Usable over IPv4 and IPv6" in text
+
+
+async def test_probe_page_tells_operator_saving_and_modem(tmp_path: Path, connect: Connect) -> None:
+    """In words: who runs the line, that it saves data and since when, what its modem says."""
+    writer, life = ProbeWriter("mobile"), Life("m", NOW_MS - HOUR_MS, NOW_MS, 9_000)
+    at = life.mono(NOW_MS - HOUR_MS // 2)
+    events: list[Body] = [
+        BootStarted(life.mono(life.from_ms), "0.1.0"),
+        *life.anchors(),
+        LineChanged(at, "sim-1", LineKind.MOBILE, True, (4,), (), "Example <Telecom>"),
+        BudgetChanged(at, "sim-1", 2),
+    ]
+    home = ModemDetail(True, Sim.READY, Registration.ROAMING, Bearer.REFUSED, -97, "99970", "lte")
+    said = sample(at, line="sim-1", target=MODEM_TARGET, check=Check.MODEM, detail=home)
+    items: list[Item] = [
+        writer.enrolment(),
+        writer.close(life.boot, events),
+        writer.close(life.boot, [said]),
+    ]
+    questions = _fill(tmp_path, *items)
+    client = await connect(questions)
+    text = await _text(client, f"/probe/{writer.probe}?range=24h")
+    assert "Line sim-1 mobile line Example <Telecom>" in text
+    assert "Saves data: step 2, since 2026-01-05 14:00:00 Z." in text
+    assert (
+        "Modem: SIM ready, roaming, operator 99970, LTE, signal -97 dBm,"
+        " data session refused by the network, as last told 2026-01-05 14:00:00 Z." in text
+    )
+    assert "sim-1 2026-01-05 14:00:00 Z step 2" in text
+    assert "sim-1 mobile line Example <Telecom>" in await _text(client, "/?range=24h")
+    answer = await (await client.get(f"/api/probes/{writer.probe}")).json()
+    (line,) = answer["lines"]
+    assert (line["operator"], line["budget_step"]) == ("Example <Telecom>", 2)
+    assert line["modem"]["registration"] == "roaming"
+    Draft202012Validator(schema_of("/api/probes/{probe}")).validate(answer)
+
+
+def schema_of(path: str) -> dict[str, Any]:
+    """Return the described schema of an answer."""
+    whole = describe(ENDPOINTS)
+    answer = whole["paths"][path]["get"]["responses"]["200"]
+    schema = answer["content"]["application/json"]["schema"]
+    return {"components": whole["components"], **schema}
 
 
 async def test_no_probe_yet(tmp_path: Path, connect: Connect) -> None:

@@ -1,0 +1,231 @@
+"""What a month of the default schedule costs a line, added up from real bytes on the wire.
+
+The real agent with the default targets, 60 times as fast (tests/support/fast_agent.py),
+in a namespace where all that the targets name is answered by local servers; its uplink goes
+over the same line, to a real broker and server. The kernel's own counters of IP say what
+was sent and received. What is counted begins once the probe is connected.
+"""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import dns.message
+import dns.rcode
+import pytest
+
+from linewatch_agent.checks.icmp_packets import ECHO_BYTES
+from linewatch_agent.checks.sockets import IP_HEADER_BYTES
+from linewatch_agent.dns_message import is_address
+from linewatch_agent.plan.config import Config
+from linewatch_agent.plan.target_choice import resolve_targets
+from linewatch_agent.targets import load_target_sets
+from linewatch_core.targets import Target
+from tests.agent.checks.servers import answer, dns_server
+from tests.support.fast_agent import MONTH_S, ROUND_S
+from tests.support.netns import namespaces, wire
+from tests.support.world import AGENT, HOME4, ISP4, SERVER, World
+
+FACTOR = 60
+ROUNDS = 60
+"""So many are counted: three of the longest `every`, two of the frugal profile's sendings."""
+PAGES = {
+    "connectivitycheck.gstatic.com": ("204 No Content", ""),
+    "captive.apple.com": (
+        "200 OK",
+        "<HTML><HEAD><TITLE>Success</TITLE></HEAD><BODY>Success</BODY></HTML>",
+    ),
+}
+USUAL_HEADERS = (
+    "Server: nginx\r\nDate: Sun, 03 May 2026 12:00:00 GMT\r\nCache-Control: max-age=300\r\n"
+)
+LINE = f"""
+[[line]]
+id = "mobile-1"
+device = "eth0"
+resolvers = ["{ISP4}"]
+gateway4 = "{ISP4}"
+"""
+PROFILES = {"normal": "", "frugal": '[budget]\nprofile = "frugal"\n'}
+CAP_MB = {"normal": 150, "frugal": 30}
+TOLD_MIN = {"normal": 0.95, "frugal": 0.9}
+"""Measured 0.95 to 0.97 and 0.92 to 0.94: MQTT's keepalives are not counted, and a frugal line,
+which seldom sends, sends more of them."""
+
+
+def default_targets() -> tuple[Target, ...]:
+    """Return what the default configuration measures."""
+    return resolve_targets(Config(), load_target_sets(Config().targets.sets, Path()))
+
+
+def literals() -> list[str]:
+    """Return the IPv4 addresses that targets name."""
+    hosts = {target.host for target in default_targets()}
+    return sorted(host for host in hosts if is_address(host) and ":" not in host)
+
+
+def named() -> dict[str, str]:
+    """Return an address for every name that is asked for: public ones, which no rule suspects."""
+    asked = {name for target in default_targets() for name in (target.host, target.query) if name}
+    names = sorted(name for name in asked if not is_address(name) and not name.startswith("@"))
+    return {name: f"93.184.216.{number}" for number, name in enumerate(names, 1)}
+
+
+async def serve() -> None:
+    """Answer as all of the default targets would, for ever."""
+    addresses = named()
+
+    def script(query: dns.message.Message) -> list[tuple[float, bytes]]:
+        found = addresses.get(query.question[0].name.to_text(omit_final_dot=True))
+        unknown = answer(query, rcode=dns.rcode.NXDOMAIN)
+        return [(0.0, unknown if found is None else answer(query, found))]
+
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            request = (await reader.readuntil(b"\r\n\r\n")).decode()
+            host = request.partition("Host: ")[2].partition("\r\n")[0]
+            status, body = PAGES[host]
+            head = f"HTTP/1.1 {status}\r\n{USUAL_HEADERS}Content-Length: {len(body)}\r\n\r\n"
+            writer.write((head + body).encode())
+            await writer.drain()
+        writer.close()
+
+    async with contextlib.AsyncExitStack() as stack:
+        for address in (ISP4, *literals()):
+            await stack.enter_async_context(dns_server(script, host=address, port=53))
+        for address in (*addresses.values(), *literals()):
+            for port in sorted({target.port for target in default_targets()} | {80}):
+                await asyncio.start_server(page, address, port)
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What stood on the counters at one moment."""
+
+    rounds: int
+    ledger_bytes: int
+    wire_bytes: int
+    step: int
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Month:
+    """What was counted between two moments, and what it makes in a month."""
+
+    before: Counted
+    after: Counted
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in between."""
+        return self.after.rounds - self.before.rounds
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes of IP both ways, without the pings of the gateway, which never leave the home."""
+        pings = self.rounds * 2 * (IP_HEADER_BYTES[4] + ECHO_BYTES)
+        return self.after.wire_bytes - self.before.wire_bytes - pings
+
+    @property
+    def told(self) -> float:
+        """What the ledger says, as a share of what the kernel counted."""
+        return (self.after.ledger_bytes - self.before.ledger_bytes) / self.wire_bytes
+
+    @property
+    def month_mb(self) -> float:
+        """The month's bytes on the wire, in 10**6."""
+        return self.wire_bytes / self.rounds * (MONTH_S / ROUND_S) / 1e6
+
+
+def counted(near: World) -> Counted:
+    """Read the ledger and, at once after it, the kernel's counters."""
+    status = near.status()
+    assert status is not None, near.log("agent")
+    octets = near.home.run("cat", "/proc/net/netstat").splitlines()
+    names, values = (line.split() for line in octets if line.startswith("IpExt:"))
+    kernel = dict(zip(names, values, strict=True))
+    line = status["lines"][0]
+    return Counted(
+        rounds=status["round"]["rounds"],
+        ledger_bytes=line["month_bytes"],
+        wire_bytes=int(kernel["InOctets"]) + int(kernel["OutOctets"]),
+        step=line["budget_step"],
+        failed=tuple(
+            f"{one['target']} {one['check']}: {one['failure']}"
+            for one in status["samples"]
+            if one["failure"] is not None
+        ),
+    )
+
+
+def start(folder: Path, config: str) -> tuple[World, contextlib.ExitStack]:
+    """Start server, sites and agent; return the probe's side, connected, and what ends it all."""
+    with contextlib.ExitStack() as stack:
+        home, isp = stack.enter_context(namespaces("home", "isp"))
+        wire((home, "eth0", (f"{HOME4}/24",)), (isp, "isp0", (f"{ISP4}/24",)))
+        home.run("ip", "route", "add", "default", "via", ISP4)
+        home.allow_ping()
+        for address in (*named().values(), *literals()):
+            isp.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        isp.serve("tests.agent.test_month_bytes:serve")
+        far, near = World(isp, home, folder), World(home, isp, folder)
+        stack.callback(far.stop_all)
+        far.command(*SERVER, "init", far.server, "--host", ISP4)
+        far.start_server()
+        token = folder / "token.toml"
+        token.write_text(far.command(*SERVER, "enrol", far.server, "--label", "test").stdout)
+        near.command(*AGENT, "enrol", token, "--state", near.state)
+        near.config.write_text(config)
+        stack.callback(near.stop_all)
+        fast = (sys.executable, "-m", "tests.support.fast_agent", str(FACTOR))
+        near.start("agent", *fast, "run", "--config", near.config, "--state", near.state)
+        near.until("connecting", lambda: "uplink_connected" in near.log("agent"))
+        return near, stack.pop_all()
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Month]]:
+    """Both profiles at once, each with a line, a broker and a server of its own."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
+        starting = {
+            name: pool.submit(start, tmp_path_factory.mktemp(name), LINE + budget)
+            for name, budget in PROFILES.items()
+        }
+        worlds = {}
+        for name, started in starting.items():
+            worlds[name], running = started.result()
+            stack.enter_context(running)
+        before = {name: counted(world) for name, world in worlds.items()}
+        time.sleep(ROUNDS * ROUND_S / FACTOR)
+        yield {name: Month(before[name], counted(world)) for name, world in worlds.items()}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_line_is_really_measured(months: dict[str, Month], profile: str) -> None:
+    """Every check got the answer that it should, and rounds ran as fast as meant."""
+    month = months[profile]
+    assert month.after.failed == ()
+    assert ROUNDS * 0.9 <= month.rounds <= ROUNDS * 1.2
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_ledger_tells_what_the_wire_carried(months: dict[str, Month], profile: str) -> None:
+    """Checks and uplink together, against the kernel's bytes; once the probe is connected."""
+    assert TOLD_MIN[profile] <= months[profile].told <= 1.15
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_month_fits_its_budget_on_the_wire(months: dict[str, Month], profile: str) -> None:
+    """Real bytes of rounds as they ran, the ladder acting, times the rounds of a month."""
+    month = months[profile]
+    print(f"{profile}: {month.month_mb:.1f} MB, {month.told:.3f} told, step {month.after.step}")
+    assert month.after.step > 0
+    assert month.month_mb <= CAP_MB[profile]

@@ -1,0 +1,64 @@
+"""Becomes one of Linewatch's programs inside the lab: it dies with the lab, like all children.
+
+    python -m tests.lab.process [--boot FILE] [--round-s S] MODULE ARGUMENTS…
+
+`--boot` puts a file in the place of the kernel's boot id, in this process's own mount
+namespace (`ip netns exec` makes one), so that a start stands for another boot.
+`--round-s` scales the agent's few fixed times that are no setting (SCALED) to rounds
+that are shorter than 30 s. Nothing in the product knows of either.
+"""
+
+import argparse
+import ctypes
+import importlib
+import os
+import runpy
+import sys
+
+from tests.lab.tun import die_with_parent
+
+BOOT_ID = b"/proc/sys/kernel/random/boot_id"
+USUAL_ROUND_S = 30.0
+_MS_BIND = 4096
+SCALED = {
+    ("linewatch_agent.watcher", "LOOK_EVERY_S"): None,
+    # The lab's delays are real and not scaled; this is longer than any way there and back.
+    ("linewatch_core.verdict.turns", "IN_FLIGHT_MS"): 200,
+}
+"""Fixed times: in proportion to the round (None), or this."""
+
+
+def main() -> None:
+    """Set the stage, then run the module as `python -m` would."""
+    die_with_parent()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--boot")
+    parser.add_argument("--round-s", type=float)
+    parser.add_argument("module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    asked = parser.parse_args()
+    if asked.boot is not None:
+        _bind(asked.boot.encode(), BOOT_ID)
+    if asked.round_s is not None:
+        scale(asked.round_s / USUAL_ROUND_S)
+    sys.argv = [asked.module, *asked.arguments]
+    runpy.run_module(asked.module, run_name="__main__", alter_sys=True)
+
+
+def scale(by: float) -> None:
+    """Scale the fixed times of the agent; a missing one is an error."""
+    for (name, constant), fixed in SCALED.items():
+        module = importlib.import_module(name)
+        usual = getattr(module, constant)
+        setattr(module, constant, usual * by if fixed is None else fixed)
+
+
+def _bind(source: bytes, target: bytes) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(source, target, None, _MS_BIND, None) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"cannot put another boot id in place: {os.strerror(error)}")
+
+
+if __name__ == "__main__":
+    main()
