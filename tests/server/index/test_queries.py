@@ -224,7 +224,7 @@ DARK = "generic_timeout_error"
 def test_a_line_dead_behind_its_gateway_shows_that_nothing_answered(
     server: Server, cell_ms: int, config_first: bool
 ) -> None:
-    """Neither the gateway nor the modem nor a trace counts as an answer, whenever the configuration arrives."""
+    """Neither gateway, modem nor trace counts as an answer, whenever the configuration comes."""
     probe = ProbeWriter()
     config = probe.close(A, [*opening(), ConfigApplied(0, "ab" * 32, 30_000, GATEWAY)])
     raw = probe.close(
