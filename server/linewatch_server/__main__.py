@@ -1,4 +1,4 @@
-"""The command `linewatch-server`: init, run, enrol, revoke, fleet, samples, rebuild, audit.
+"""The command `linewatch-server`: init, run, enrol, revoke, fleet, samples, rebuild, import, audit.
 
 Every error that a person can cause is one line on standard error that says what
 to do, and exit code 1.
@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="as JSON")
 
     _command(commands, "rebuild", "make the index anew from the archive", _rebuild)
+
+    take = _command(commands, "import", "store what `linewatch-agent export` wrote", _import)
+    take.add_argument("parcels", type=Path, metavar="PARCELS", help="the folder that was written")
 
     audit = _command(commands, "audit", "open everything stored of a probe and count it", _audit)
     audit.add_argument("--probe", required=True, metavar="ID")
@@ -217,6 +220,25 @@ def _rebuild(options: argparse.Namespace) -> int:
     told = ", ".join(f"{count} {outcome.value}" for outcome, count in sorted(done.items()))
     print(f"The index of {directory} is made anew: {told or 'the archive is empty'}.")
     return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from linewatch_core.sync.ingestor import Decision
+    from linewatch_server.importing import import_parcels
+
+    done = import_parcels(_directory(options), options.parcels)
+    print(
+        f"{done.files} files: {done.decided[Decision.STORE]} segments stored, "
+        f"{done.decided[Decision.DUPLICATE]} were here already, "
+        f"{done.decided[Decision.QUARANTINE]} quarantined."
+    )
+    for told in done.damaged:
+        print(f"damaged: {told}; what is whole in it was taken")
+    if done.unreadable:
+        print(f"{done.unreadable} items are damaged and were left out")
+    for reason, count in sorted(done.refused.items()):
+        print(f"{count} refused: {reason.value}")
+    return 1 if done.damaged or done.unreadable or done.refused else 0
 
 
 def _audit(options: argparse.Namespace) -> int:

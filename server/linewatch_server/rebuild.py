@@ -8,7 +8,7 @@ next start. Needs no key of a probe; without a recipient key the records stay se
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 
 from linewatch_server.archive.reader import Archive
@@ -61,13 +61,12 @@ def open_index(
         ArchiveDamagedError: the archive does not read.
     """
     opener = Opener(recipient_secrets)
-    index = None
-    try:
+    with suppress(IndexOutdatedError, sqlite3.DatabaseError), ExitStack() as on_failure:
         index = Index(directory, archive, opener)
-        return index, index.catch_up()
-    except (IndexOutdatedError, sqlite3.DatabaseError):
-        if index is not None:
-            index.close()
+        on_failure.callback(index.close)
+        outcomes = index.catch_up()
+        on_failure.pop_all()
+        return index, outcomes
     outcomes = rebuild(directory, recipient_secrets=recipient_secrets, archive=archive)
     return Index(directory, archive, opener), outcomes
 

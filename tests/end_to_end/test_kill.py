@@ -34,7 +34,7 @@ def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path, kills_wan
         here.start_agent()
         here.until_synced()
         here.kill("broker")
-        kills = _kill_repeatedly(here, kills_wanted)
+        kills, too_soon = _kill_repeatedly(here, kills_wanted)
         here.start("broker", *SERVER, "broker", here.server)
         here.until_synced()
         assert here.stop("agent") == 0
@@ -48,7 +48,8 @@ def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path, kills_wan
     slots = [(s.line, s.target, s.check, s.family, s.slot_ms) for s in samples]
     assert len(set(slots)) == len(slots)
     killed = [gap for gap in found.gaps if gap.reason is GapReason.KILLED]
-    assert len(killed) == kills_wanted
+    # A start that was killed before it wrote anything shares its gap with the next.
+    assert kills_wanted - too_soon <= len(killed) <= kills_wanted
     seen = {(s.target, s.mono_ms) for s in samples if s.check == "tcp"}
     absent = [at for at in _accepted(ledger) if not _is_recorded(at, seen)]
     for _, at_ms in absent:
@@ -58,19 +59,25 @@ def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path, kills_wan
     assert len(seen) > 3 * kills_wanted
 
 
-def _kill_repeatedly(here: World, wanted: int) -> list[int]:
-    """Kill the agent at random moments; return them as CLOCK_BOOTTIME ms."""
+def _kill_repeatedly(here: World, wanted: int) -> tuple[list[int], int]:
+    """Kill the agent at random moments.
+
+    Returns:
+        The moments as CLOCK_BOOTTIME ms, and how many starts were killed before they answered.
+    """
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     choose = random.Random(seed)
-    kills = []
+    kills, too_soon = [], 0
     for _ in range(wanted):
         time.sleep(choose.uniform(3, 12))
+        too_soon += here.status() is None
         kills.append(boottime_ms())
         here.kill("agent")
         here.start_agent()
     here.until("the last start", lambda: here.status() is not None)
-    return kills
+    assert too_soon < wanted // 2, "this machine is too slow to say anything"
+    return kills, too_soon
 
 
 def _accepted(ledger: Path) -> list[tuple[str, int]]:
