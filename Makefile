@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab sim test test-all lint lock clean
+.PHONY: help demo lab sim soak test test-all lint lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,10 @@ lab: ## play a scenario with real programs in namespaces (SCENARIO=kazakhstan-20
 sim: ## a scenario at full length on simulated time, in minutes (SCENARIO=kazakhstan-2022)
 	@tools/bootstrap test
 	@$(PYTHON) -m tests.sim $(or $(SCENARIO),kazakhstan-2022) $(ARGS)
+
+soak: ## the agent for hours under faults: does it stay its size? (ARGS="--hours 8"; needs root)
+	@tools/bootstrap test
+	@$(PYTHON) -m tests.soak $(ARGS)
 
 test: ## all static checks, then the tests but the slow ones, with coverage
 	@tools/bootstrap test

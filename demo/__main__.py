@@ -47,6 +47,7 @@ timeout_s = 3.0
 month_mb = 1_000_000   # so fast, the usual 150 MB a month would slow it down at once
 
 [store]
+commit_s = 2.0
 live_close_s = 2.0
 
 [uplink]

@@ -1,4 +1,4 @@
-"""The command `linewatch-agent`: lines, check-config, enrol, run, status.
+"""The command `linewatch-agent`: lines, check-config, enrol, run, status, export.
 
 Every error that a person can cause is one line on standard error that says what
 to do, and exit code 1.
@@ -68,6 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_state(status)
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(command=_status)
+
+    export = commands.add_parser("export", help="write what the server lacks to a USB stick")
+    export.add_argument("directory", type=Path, metavar="DIR", help="a folder on the stick")
+    _add_state(export)
+    export.add_argument(
+        "--all", action="store_true", dest="everything", help="also what the server has"
+    )
+    export.add_argument(
+        "--damaged", action="store_true", help="also what is left of stores set aside as damaged"
+    )
+    export.set_defaults(command=_export)
     return parser
 
 
@@ -188,6 +199,20 @@ def _status(options: argparse.Namespace) -> int:
         print(f"linewatch-agent: {error}", file=sys.stderr)
         return 1
     print(json.dumps(status, indent=2) if options.json else in_words(status))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from linewatch_agent.export_command import export
+
+    done = export(
+        options.state, options.directory, everything=options.everything, damaged=options.damaged
+    )
+    if not done.items:
+        print(f"{options.directory} lacks nothing.")
+    else:
+        print(f"{done.items} segments and key messages in {done.files} new files.")
+    print(f"Next, where the server is: linewatch-server import SERVER_DIR {options.directory}")
     return 0
 
 

@@ -8,7 +8,8 @@ uplink gets a moment to say so.
 import asyncio
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nacl.signing import VerifyKey
 
 from linewatch_agent import clock, enrol
 from linewatch_agent.backend import AgentBackend
+from linewatch_agent.export_socket import ExportServer
 from linewatch_agent.judge import Judge
 from linewatch_agent.meter import Meter
 from linewatch_agent.modems.watch import ModemWatch
@@ -34,6 +36,7 @@ from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.status import StatusServer
 from linewatch_agent.store.database import StoreFullError
+from linewatch_agent.store.giving import Wanted, next_segment, wanted_ranges
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.opening import lock_directory
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
@@ -200,6 +203,7 @@ class Agent:
             loop.add_signal_handler(signum, stop.set)
         self._note_start()
         status = StatusServer(self._state_dir, lambda: snapshot(self))
+        export = ExportServer(self._state_dir, self._give)
         async with asyncio.TaskGroup() as tasks:
             await self.watcher.look()
             measuring = [
@@ -211,7 +215,10 @@ class Agent:
                 tasks.create_task(self._keep(), name="ledgers"),
             ]
             recording = tasks.create_task(self.recorder.run(), name="recorder")
-            serving = [tasks.create_task(status.run(), name="status")]
+            serving = [
+                tasks.create_task(status.run(), name="status"),
+                tasks.create_task(export.run(), name="export"),
+            ]
             if self.plan.config.uplink.enabled:
                 serving.append(tasks.create_task(self._uplink(), name="uplink"))
             log.info("agent_started", version=self.version, targets=len(self.plan.targets))
@@ -290,6 +297,21 @@ class Agent:
         if self.uplink.state.connected:
             await self.uplink.drain(FAREWELL_S)
             await self.uplink.farewell()
+
+    async def _give(self, wanted: Wanted) -> AsyncIterator[bytes]:
+        """Yield what a carrier wants; blocks are closed for it, so that it gets the last minute."""
+        for one in await self.writer.run(self.store.seal_open):
+            self._on_sealed(one)
+        for message in self.keys.messages_after(None):
+            yield message
+        for stream, first, last in await self.writer.run(
+            lambda: list(wanted_ranges(self.store, wanted))
+        ):
+            step = partial(next_segment, self.store, stream, last=last)
+            seq = first
+            while (found := await self.writer.run(partial(step, seq))) is not None:
+                yield found[1]
+                seq = found[0] + 1
 
     def _on_sample(self, sample: Sample) -> None:
         self.recorder.sample(sample)

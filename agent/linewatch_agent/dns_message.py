@@ -6,6 +6,7 @@ of other types than the one asked for are stepped over, not read. Any bytes give
 message, None or MalformedError. Source: RFC 1035 section 4, RFC 6891, RFC 7830, RFC 9619.
 """
 
+import functools
 import ipaddress
 import socket
 import struct
@@ -104,6 +105,7 @@ def is_address(host: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=1024)
 def _name_bytes(name: str) -> bytes:
     if not name.isascii():
         import idna  # rare, and big

@@ -52,7 +52,7 @@ def sockaddr(
     """
     ip = parse_ip(address)
     if ip.version == 4:
-        return (str(ip), port)
+        return (address, port)
     bare = address.partition("%")[0]
     scope = socket.if_nametoindex(device) if ip.is_link_local else 0
     return (bare, port, 0, scope)

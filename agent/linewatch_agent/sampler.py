@@ -18,6 +18,7 @@ from linewatch_agent.checks.failures import GENERIC_TIMEOUT
 from linewatch_agent.checks.limits import time_limit_s
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.runner import LineChecks
+from linewatch_agent.checks.slack import Slack
 from linewatch_agent.plan.calendar import Watch
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.pace import Pace, pace_of
@@ -43,11 +44,17 @@ class LineWork:
     bytes_in: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Running:
-    """A check that has begun and not ended; two of the same ms are two."""
+    """A check that has begun and not ended; two of the same ms are two.
+
+    It is given up at `give_up_s` of the loop's time; then `hangs` is set.
+    """
 
     began_ms: int
+    task: "asyncio.Task[None]"
+    give_up_s: float
+    hangs: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +106,8 @@ class Sampler:
         self._on_round = on_round
         self._lines: dict[str, LineWork] = {}
         self._running: set[Running] = set()
+        self._slack = Slack()
+        self._watch: asyncio.TimerHandle | None = None
         self._asked: list[tuple[str, Target, Check]] = []
         self.state = SamplerState()
 
@@ -108,11 +117,13 @@ class Sampler:
             work = self._lines.get(line.id)
             if work is None:
                 if line.usable:
-                    self._lines[line.id] = LineWork(line, LineChecks(line), set(line.families))
+                    checks = LineChecks(line, slack=self._slack)
+                    self._lines[line.id] = LineWork(line, checks, set(line.families))
                 continue
             work.families |= set(line.families)
             if work.line != line:
-                old, work.checks, work.line = work.checks, LineChecks(line), line
+                checks = LineChecks(line, slack=self._slack)
+                old, work.checks, work.line = work.checks, checks, line
                 await old.close()
 
     def ask(self, line: str, target: Target, check: Check) -> None:
@@ -168,8 +179,10 @@ class Sampler:
         if clock.mono_ms() - round_ms >= period_ms:
             return round_ms
         self._on_round(round_ms)
+        loop = asyncio.get_running_loop()
         for slot in slots:
             await _sleep_until(slot.slot_ms)
+            self._slack.ring(loop.time())
             if clock.mono_ms() - slot.slot_ms >= period_ms:
                 return slot.slot_ms
             if slot is slots[0]:
@@ -195,10 +208,9 @@ class Sampler:
                 tasks.create_task(self._measure(work, slot, families[0], pace.timeout_s))
 
     async def _measure(self, work: LineWork, slot: Slot, family: int, timeout_s: float) -> None:
-        running = Running(clock.mono_ms())
-        self._running.add(running)
+        running = self._begin(slot, timeout_s)
         try:
-            outcome = await self._outcome(work.checks, slot, family, timeout_s)
+            outcome = await self._outcome(running, work.checks, slot, family, timeout_s)
         finally:
             self._running.discard(running)
         work.bytes_out += outcome.bytes_out
@@ -208,14 +220,48 @@ class Sampler:
         self.state.last[sample.line, sample.target, sample.check, family] = sample
         self._on_sample(sample)
 
-    async def _outcome(
-        self, checks: LineChecks, slot: Slot, family: int, timeout_s: float
-    ) -> Outcome:
+    def _begin(self, slot: Slot, timeout_s: float) -> Running:
+        """Note that the present task runs a check, and watch over it.
+
+        One timer watches over all of them: one each would cost more than some checks do.
+        """
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
         limit_s = time_limit_s(slot.check, slot.target, timeout_s=timeout_s)
+        running = Running(clock.mono_ms(), task, loop.time() + limit_s + HANG_S)
+        self._running.add(running)
+        if self._watch is None or running.give_up_s < self._watch.when():
+            self._watch_until(running.give_up_s)
+        return running
+
+    def _watch_until(self, at_s: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = asyncio.get_running_loop().call_at(at_s, self._give_up)
+
+    def _give_up(self) -> None:
+        """End the checks whose time is over, and look again when the next one's is."""
+        assert self._watch is not None
+        due_s, self._watch = self._watch.when(), None
+        rest_s = []
+        for running in self._running:
+            if running.give_up_s > due_s:
+                rest_s.append(running.give_up_s)
+            elif not running.hangs:
+                running.hangs = True
+                running.task.cancel()
+        if rest_s:
+            self._watch_until(min(rest_s))
+
+    async def _outcome(
+        self, running: Running, checks: LineChecks, slot: Slot, family: int, timeout_s: float
+    ) -> Outcome:
         try:
-            async with asyncio.timeout(limit_s + HANG_S):
-                return await checks.run(slot.check, slot.target, family, timeout_s=timeout_s)
-        except TimeoutError:
+            return await checks.run(slot.check, slot.target, family, timeout_s=timeout_s)
+        except asyncio.CancelledError:
+            # One cancellation may be ours; whoever else asks for the end gets it.
+            if not running.hangs or running.task.uncancel() > 0:
+                raise
             log.error("check_hangs", check=slot.check.value, target=slot.target.id)
             return Outcome(GENERIC_TIMEOUT)
 

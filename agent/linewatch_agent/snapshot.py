@@ -132,6 +132,7 @@ def _clock(agent: "Agent", present: Clock) -> dict[str, Any]:
     return {
         "error_ms": present.error_ms,
         "source": None if present.source is None else present.source.value,
+        "disputed": agent.timekeeper.utc().disputed,
         "utc_ms": agent.timekeeper.utc_ms(),
         "kernel_synchronised": clock.kernel_clock().synchronised,
     }
@@ -245,6 +246,8 @@ def _clock_words(info: dict[str, Any]) -> str:
         return "unknown: no time source since this start; records are dated once one is found"
     error_s = info["error_ms"] / 1000
     shown = f"{error_s:.0f}" if error_s >= 100 else f"{error_s:.3g}"
+    if info["disputed"]:
+        return f"its sources contradict each other, by up to {2 * error_s:.3g} s; all are kept"
     return f"known to within {shown} s (from {info['source']})"
 
 

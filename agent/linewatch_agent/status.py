@@ -48,17 +48,8 @@ class StatusServer:
                 await server.serve_forever()
 
     async def _open(self) -> asyncio.Server:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # The store's lock says that no other agent runs here: a leftover socket is nobody's.
-            (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
-            with _short_path(self._state_dir) as path:
-                sock.bind(path)
-            (self._state_dir / SOCKET_FILE).chmod(0o600)
-            return await asyncio.start_unix_server(self._answer, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
+        sock = listen_at(self._state_dir, SOCKET_FILE)
+        return await asyncio.start_unix_server(self._answer, sock=sock)
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer; whoever does not read in time is cut off, or he would hold up the agent's end."""
@@ -81,7 +72,7 @@ def ask(state_dir: Path) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(ANSWER_S)
-            with _short_path(state_dir) as path:
+            with short_path(state_dir, SOCKET_FILE) as path:
                 sock.connect(path)
             chunks = []
             while chunk := sock.recv(65536):
@@ -100,11 +91,30 @@ def ask(state_dir: Path) -> dict[str, Any]:
     return answer
 
 
+def listen_at(state_dir: Path, name: str) -> socket.socket:
+    """Return a unix socket bound to a file of the state folder; only its owner gets through.
+
+    Raises:
+        OSError: it can't be made there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The store's lock says that no other agent runs here: a leftover socket is nobody's.
+        (state_dir / name).unlink(missing_ok=True)
+        with short_path(state_dir, name) as path:
+            sock.bind(path)
+        (state_dir / name).chmod(0o600)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 @contextlib.contextmanager
-def _short_path(state_dir: Path) -> Iterator[str]:
-    """Give a path to the socket that is short whatever the folder's name is."""
+def short_path(state_dir: Path, name: str) -> Iterator[str]:
+    """Give a path to a socket of the state folder that is short whatever the folder's name is."""
     folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{folder}/{SOCKET_FILE}"
+        yield f"/proc/self/fd/{folder}/{name}"
     finally:
         os.close(folder)

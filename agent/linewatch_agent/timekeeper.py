@@ -1,18 +1,24 @@
 """Ties this boot's monotonic clock to UTC: looks at the kernel, listens to the server.
 
-Writes an anchor when it tells something new; never steps a clock.
+Writes an anchor when it tells something new; never steps a clock. What it takes for
+the time is what its own anchors say together, as the server will place them: sources
+that contradict each other make it wide and disputed, and nothing picks a winner.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from linewatch_agent import clock
-from linewatch_agent.plan.anchors import error_now_ms, is_worth_recording
+from linewatch_agent.plan.anchors import is_worth_recording
+from linewatch_core.cones import SCALE, Cones
 from linewatch_core.records import Anchor
 from linewatch_core.sync.messages import Ack, Clock
 from linewatch_core.timebase import Interval
 
 LOOK_EVERY_S = 60.0
+ANCHORS_KEPT = 48
+"""Two days of them; older ones narrow nothing any more."""
 
 
 class Timekeeper:
@@ -20,7 +26,8 @@ class Timekeeper:
 
     def __init__(self, record: Callable[[Anchor], None]) -> None:
         self._record = record
-        self._last: Anchor | None = None
+        self._anchors: deque[Anchor] = deque(maxlen=ANCHORS_KEPT)
+        self._cones: Cones | None = None
 
     async def run(self) -> None:
         """Look at the kernel's clock now and then, for ever."""
@@ -43,24 +50,25 @@ class Timekeeper:
 
     def present(self) -> Clock:
         """Return how well the time is known now."""
-        if self._last is None:
+        width_ms = self.utc().width_ms
+        if width_ms is None:
             return Clock()
-        return Clock(error_now_ms(self._last, now_ms=clock.mono_ms()), self._last.source)
+        return Clock((width_ms + 1) // 2, self._anchors[-1].source)
 
     def utc_ms(self) -> int | None:
-        """Return UTC as the last anchor gives it, or None."""
-        if self._last is None:
-            return None
-        return self._last.utc_ms + clock.mono_ms() - self._last.mono_ms
+        """Return the middle of where UTC lies now, or None."""
+        return self.utc().middle_ms
 
     def utc(self) -> Interval:
         """Return the interval in which UTC lies now."""
-        middle_ms, error_ms = self.utc_ms(), self.present().error_ms
-        if middle_ms is None or error_ms is None:
+        if self._cones is None:
             return Interval(None, None)
-        return Interval(middle_ms - error_ms, middle_ms + error_ms)
+        lo, hi = self._cones.bounds(clock.mono_ms())
+        return Interval(lo // SCALE, -(-hi // SCALE), self._cones.disputed)
 
     def _offer(self, anchor: Anchor) -> None:
-        if is_worth_recording(anchor, self._last):
-            self._last = anchor
+        last = self._anchors[-1] if self._anchors else None
+        if is_worth_recording(anchor, last):
+            self._anchors.append(anchor)
+            self._cones = Cones(self._anchors)
             self._record(anchor)

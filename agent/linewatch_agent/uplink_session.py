@@ -196,6 +196,9 @@ class Session:
             ack, self._link.now_s(), host=self._way.endpoint.host, address=learnt
         )
         self._link.known_key = ack.key
+        # What was told while the server was away is not known there: before the next segment
+        # it is told again, or that would be refused.
+        self._told_key = ack.key
         if ack.birth and self._birth_s is not None:
             self._link.backend.server_time(ack, birth_sent_s=self._birth_s)
             self._birth_s = None

@@ -71,17 +71,18 @@ class Cones:
     def __init__(self, anchors: Sequence[Anchor]) -> None:
         ordered = sorted(anchors, key=lambda a: (a.mono_ms, a.utc_ms, a.error_ms))
         low, high = _edges(ordered, tight=True)
-        fighting = [
-            anchor
-            for anchor in ordered
-            if low.at(anchor.mono_ms) > (anchor.utc_ms + anchor.error_ms) * SCALE
-            or high.at(anchor.mono_ms) < (anchor.utc_ms - anchor.error_ms) * SCALE
-        ]
+        fighting: list[Anchor] = []
+        agreeing: list[Anchor] = []
+        for anchor in ordered:
+            agrees = (
+                low.at(anchor.mono_ms) <= (anchor.utc_ms + anchor.error_ms) * SCALE
+                and high.at(anchor.mono_ms) >= (anchor.utc_ms - anchor.error_ms) * SCALE
+            )
+            (agreeing if agrees else fighting).append(anchor)
         self.disputed = bool(fighting)
         self._edges = [(low, high)]
         if fighting:
             # Anchors that agree with all others still narrow the hull of the rest.
-            agreeing = [anchor for anchor in ordered if anchor not in fighting]
             self._edges = [_edges(fighting, tight=False)]
             if agreeing:
                 self._edges.append(_edges(agreeing, tight=True))

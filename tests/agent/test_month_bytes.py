@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,41 +189,35 @@ def start(folder: Path, config: str) -> tuple[World, contextlib.ExitStack]:
         return near, stack.pop_all()
 
 
+@pytest.fixture(scope="module", params=["normal", pytest.param("frugal", marks=pytest.mark.slow)])
+def profile(request: pytest.FixtureRequest) -> str:
+    """The profile of a month: each takes some 40 s."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Month]]:
-    """Both profiles at once, each with a line, a broker and a server of its own."""
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
-        starting = {
-            name: pool.submit(start, tmp_path_factory.mktemp(name), LINE + budget)
-            for name, budget in PROFILES.items()
-        }
-        worlds = {}
-        for name, started in starting.items():
-            worlds[name], running = started.result()
-            stack.enter_context(running)
-        before = {name: counted(world) for name, world in worlds.items()}
+def month(profile: str, tmp_path_factory: pytest.TempPathFactory) -> Month:
+    """A month of a profile, with a line, a broker and a server of its own."""
+    near, running = start(tmp_path_factory.mktemp(profile), LINE + PROFILES[profile])
+    with running:
+        before = counted(near)
         time.sleep(ROUNDS * ROUND_S / FACTOR)
-        yield {name: Month(before[name], counted(world)) for name, world in worlds.items()}
+        return Month(before, counted(near))
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_line_is_really_measured(months: dict[str, Month], profile: str) -> None:
+def test_the_line_is_really_measured(month: Month) -> None:
     """Every check got the answer that it should, and rounds ran as fast as meant."""
-    month = months[profile]
     assert month.after.failed == ()
     assert ROUNDS * 0.9 <= month.rounds <= ROUNDS * 1.2
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_ledger_tells_what_the_wire_carried(months: dict[str, Month], profile: str) -> None:
+def test_the_ledger_tells_what_the_wire_carried(month: Month, profile: str) -> None:
     """Checks and uplink together, against the kernel's bytes; once the probe is connected."""
-    assert TOLD_MIN[profile] <= months[profile].told <= 1.15
+    assert TOLD_MIN[profile] <= month.told <= 1.15
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_a_month_fits_its_budget_on_the_wire(months: dict[str, Month], profile: str) -> None:
+def test_a_month_fits_its_budget_on_the_wire(month: Month, profile: str) -> None:
     """Real bytes of rounds as they ran, the ladder acting, times the rounds of a month."""
-    month = months[profile]
     print(f"{profile}: {month.month_mb:.1f} MB, {month.told:.3f} told, step {month.after.step}")
     assert month.after.step > 0
     assert month.month_mb <= CAP_MB[profile]

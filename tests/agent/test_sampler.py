@@ -11,6 +11,7 @@ import pytest
 
 from linewatch_agent import clock, sampler
 from linewatch_agent.checks.outcome import Outcome
+from linewatch_agent.checks.slack import Slack
 from linewatch_agent.plan.line import Line, Problem
 from linewatch_agent.plan.pace import Pace
 from linewatch_agent.plan.schedule import Slot
@@ -76,8 +77,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
 
     class Checks:
-        def __init__(self, line: Line) -> None:
-            self.line = line
+        def __init__(self, line: Line, *, slack: Slack) -> None:
+            self.line, self.slack = line, slack
             world.opened.append(line)
 
         async def run(

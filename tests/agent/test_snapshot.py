@@ -63,6 +63,7 @@ STATUS: dict[str, Any] = {
     "clock": {
         "error_ms": 85,
         "source": "server",
+        "disputed": False,
         "utc_ms": 1_790_000_000_000,
         "kernel_synchronised": False,
     },
@@ -193,6 +194,7 @@ def test_a_problem_without_a_remedy_promises_none() -> None:
         ({"clock__error_ms": None, "clock__source": None}, "Clock        unknown: no time source"),
         ({"clock__error_ms": 12_345, "clock__source": "ntp"}, "to within 12.3 s (from ntp)"),
         ({"clock__error_ms": 123_456}, "to within 123 s"),
+        ({"clock__error_ms": 1_800_000, "clock__disputed": True}, "contradict each other, by up"),
         ({"clock__error_ms": 1_234_567}, "to within 1235 s"),
         ({"uptime_s": 0}, "running for 0 s"),
         ({"uptime_s": 61}, "running for 1 min 1 s"),

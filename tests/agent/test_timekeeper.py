@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from linewatch_agent import clock
 from linewatch_agent.timekeeper import Timekeeper
+from linewatch_core.cones import DRIFT_PPM
 from linewatch_core.records import Anchor, AnchorSource
 from linewatch_core.sync.messages import Ack, Clock
 
@@ -86,3 +89,64 @@ async def test_the_kernels_clock_is_looked_at(
         await running
     assert told == looks
     assert keeper.present().source is AnchorSource.NTP
+
+
+def test_sources_that_contradict_each_other_make_the_time_wide(now: dict[str, int]) -> None:
+    """An NTP server that lies by an hour: neither is believed alone, and it is told so."""
+    keeper = Timekeeper(lambda _: None)
+    keeper.server_time(ack(UTC_MS), birth_sent_s=99.9)
+    assert not keeper.utc().disputed
+    now["ms"] += 60_000
+    keeper.server_time(ack(UTC_MS + 60_000 + 3_600_000), birth_sent_s=159.9)
+    placed = keeper.utc()
+    assert placed.disputed
+    assert placed.lo_ms is not None
+    assert placed.hi_ms is not None
+    assert placed.lo_ms <= UTC_MS + 60_000
+    assert placed.hi_ms >= UTC_MS + 60_000 + 3_600_000
+    error_ms = keeper.present().error_ms
+    assert error_ms is not None
+    assert error_ms >= 1_800_000
+
+
+def test_an_old_good_source_still_narrows_a_new_poor_one(now: dict[str, int]) -> None:
+    """After an hour a poor anchor is worth a record, but it makes the time no vaguer."""
+    keeper = Timekeeper(lambda _: None)
+    keeper.server_time(ack(UTC_MS), birth_sent_s=99.99)
+    now["ms"] += 3_600_000
+    before = keeper.present().error_ms
+    keeper.server_time(ack(UTC_MS + 3_600_000, 30_000), birth_sent_s=3_699.9)
+    after = keeper.present().error_ms
+    assert before is not None
+    assert after is not None
+    assert after <= before
+
+
+STEP_MS = st.integers(1, 6 * 3_600_000)
+SHARE = st.floats(-1, 1)
+
+
+@given(st.lists(st.tuples(STEP_MS, SHARE, st.integers(0, 16_000), SHARE), min_size=1, max_size=30))
+def test_what_status_says_always_holds_the_truth(
+    course: list[tuple[int, float, int, float]],
+) -> None:
+    """Honest anchors now and then, a clock that drifts as it likes: never told too narrow."""
+    mono_ms, true_ms = 100_000, UTC_MS
+    keeper = Timekeeper(lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "mono_ms", lambda: mono_ms)
+        for step_ms, drift, error_ms, wrong in course:
+            mono_ms += step_ms
+            true_ms += step_ms + int(step_ms * DRIFT_PPM // 1_000_000 * drift)
+            assert _holds(keeper, true_ms)
+            utc_ms = true_ms + int(error_ms * wrong)
+            keeper._offer(Anchor(mono_ms, utc_ms, error_ms, AnchorSource.NTP))
+            assert _holds(keeper, true_ms)
+            assert not keeper.utc().disputed
+
+
+def _holds(keeper: Timekeeper, true_ms: int) -> bool:
+    utc_ms, error_ms = keeper.utc_ms(), keeper.present().error_ms
+    if utc_ms is None or error_ms is None:
+        return keeper.present() == Clock()
+    return utc_ms - error_ms <= true_ms <= utc_ms + error_ms

@@ -247,6 +247,19 @@ async def test_a_new_key_is_told_before_what_it_signed(server: LocalServer, tmp_
         assert [data for _, data in here.heard].count(b"key-1 -> key-2") == 1
 
 
+async def test_a_key_that_the_server_missed_is_told_again(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """Told while nobody listened behind the broker: the first ack shows it, and it goes again."""
+    async with scene(server, tmp_path, [way(server.mqtts)]) as here:
+        here.hold(1, 10)
+        here.start()
+        await here.until(here.statuses)
+        await here.say(0, key="key-0")
+        await here.until(here.segments)
+        assert [data for _, data in here.heard][-2:] == [b"key-0 -> key-1", b"raw 1"]
+
+
 async def test_a_segment_that_went_meanwhile_is_passed_over(
     server: LocalServer, tmp_path: Path
 ) -> None:

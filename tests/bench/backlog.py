@@ -51,7 +51,9 @@ class Told:
     ended_ms: int = 0
 
 
-def _open(state: Path, boot: BootId) -> tuple[Store, SigningKeys, enrol.Identity]:
+def _open(
+    state: Path, boot: BootId, *, block_records: int = 200
+) -> tuple[Store, SigningKeys, enrol.Identity]:
     identity = enrol.load_identity(state)
     keys = SigningKeys.open(
         state,
@@ -66,15 +68,17 @@ def _open(state: Path, boot: BootId) -> tuple[Store, SigningKeys, enrol.Identity
         owner=Owner(identity.probe, boot, tuple(map(RecipientKey, identity.recipients))),
         new_epoch=Epoch(secrets.token_hex(8)),
         keys=keys,
-        limits=StoreLimits(free_bytes_min=0),
+        limits=StoreLimits(block_records=block_records, free_bytes_min=0),
         now_ms=clock.mono_ms(),
     )
     return store, keys, identity
 
 
-async def fill(folder: str, raw: int, roll: int, ev: int) -> dict[str, int]:
+async def fill(
+    folder: str, raw: int, roll: int, ev: int, block_records: int = 200
+) -> dict[str, int]:
     """Fill the store of an enrolled probe with so many records; return its bytes and segments."""
-    store, _, _ = _open(Path(folder), EARLIER)
+    store, _, _ = _open(Path(folder), EARLIER, block_records=block_records)
     makers: Sequence[tuple[Callable[..., list[Record]], int]] = (
         (realistic_events, ev),
         (realistic_rolls, roll),
@@ -83,9 +87,10 @@ async def fill(folder: str, raw: int, roll: int, ev: int) -> dict[str, int]:
     now_ms = 1_000
     for make, count in makers:
         bodies: list[Body] = [record.body for record in make(count, 1)]
-        for at in range(0, count, COMMIT):
+        commit = min(COMMIT, block_records)
+        for at in range(0, count, commit):
             now_ms += 1
-            store.commit(bodies[at : at + COMMIT], now_ms=now_ms, safe_ms=now_ms)
+            store.commit(bodies[at : at + commit], now_ms=now_ms, safe_ms=now_ms)
             store.seal_due(now_ms=now_ms, live=False)
     store.stop(now_ms=now_ms)
     counts = store.counts()

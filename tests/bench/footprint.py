@@ -1,13 +1,13 @@
 """The agent's CPU and memory beside prometheus-blackbox-exporter's, in one run.
 
 Both measure the same 50 targets over two lines: ICMP (every other target: TCP), DNS and
-HTTP or HTTPS, each every 30 s and paced evenly. They run at once, so that whatever else
-the machine does hits both. The agent does all that it does for its users: it judges,
-stores, and sends to a real broker and server. All of it is in namespaces made here.
+HTTP or HTTPS (or no page), each every 30 s and paced evenly. They run at once, so that
+whatever else the machine does hits both. The agent does all that it does for its users: it
+judges, stores, and sends to a real broker and server. All is in namespaces made here.
 Exits 1 if a bar is missed. As root:
 
     apt-get install prometheus-blackbox-exporter
-    python -m tests.bench.footprint [--page https] [--seconds 300] [--python PYTHON]
+    python -m tests.bench.footprint [--page https|none] [--seconds 300] [--python PYTHON]
 
 PYTHON is one with the agent alone installed (`pip install linewatch[agent]`), as on a probe;
 by default this one, which holds more than a probe does.
@@ -41,6 +41,7 @@ BLACKBOX = "prometheus-blackbox-exporter"
 BLACKBOX_PORT = 9115
 SECOND_HOME4, SECOND_ISP4 = "10.78.0.2", "10.78.0.1"
 LINES = 2
+NO_PAGE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ def usage(pid: int) -> Usage:
     return Usage(ticks / os.sysconf("SC_CLK_TCK"), rss, pss, anonymous)
 
 
+def checks_of(page: str) -> int:
+    """Return how many checks each target has."""
+    return 2 if page == NO_PAGE else 3
+
+
 def agent_config(page: str) -> str:
     """Return the agent's configuration: all targets, both lines, no limit on data."""
     lines = (("fixed-1", "eth0", ISP4), ("mobile-1", "eth1", SECOND_ISP4))
@@ -75,8 +81,10 @@ def agent_config(page: str) -> str:
         role = ("domestic", "international")[number // 2 % 2]
         first = ("icmp", "tcp")[number % 2]
         text += f'[[target]]\nid = "site-{number}"\nrole = "{role}"\nhost = "{address}"\n'
-        text += f'checks = ["{first}", "dns", "http"]\nquery = "{name_of(number)}"\nport = 80\n'
-        text += f'url = "{page}://{address}/"\nfamilies = [4]\n'
+        checks = [first, "dns", "http"][: checks_of(page)]
+        text += f'checks = {checks}\nquery = "{name_of(number)}"\nport = 80\nfamilies = [4]\n'
+        if page != NO_PAGE:
+            text += f'url = "{page}://{address}/"\n'
     return text
 
 
@@ -102,7 +110,7 @@ def blackbox_probes(page: str) -> Iterator[tuple[str, str]]:
         yield ("icmp", address) if number % 2 == 0 else ("tcp", f"{address}:80")
     for number in range(1, len(SITES) + 1):
         yield f"dns-{number}", RESOLVER
-    for address in SITES:
+    for address in SITES if page != NO_PAGE else ():
         yield page, f"{page}://{address}/"
 
 
@@ -150,17 +158,17 @@ def start(world: World, page: str, python: str) -> dict[str, int]:
     return {name: world.running[name].pid for name in ("agent", "blackbox")}
 
 
-def compare(world: World, pids: dict[str, int], seconds: float) -> bool:
+def compare(world: World, page: str, pids: dict[str, int], seconds: float) -> bool:
     """Measure both over the same time and print it; return whether the bars are met."""
     time.sleep(WARM_UP_S)
-    before = {name: usage(pid) for name, pid in pids.items()}
-    checks_before, began_s = measured(world), time.monotonic()
+    before, began_s = {name: usage(pid) for name, pid in pids.items()}, time.monotonic()
+    checks_before = measured(world)
     time.sleep(seconds)
-    after = {name: usage(pid) for name, pid in pids.items()}
+    after, took_s = {name: usage(pid) for name, pid in pids.items()}, time.monotonic() - began_s
     if world.running["driver"].poll() is not None:
         raise RuntimeError(f"cannot compare: the driver ended:\n{world.log('driver')}")
-    checks, took_s = measured(world) - checks_before, time.monotonic() - began_s
-    expected = took_s / PERIOD_S * len(SITES) * 3 * LINES
+    checks = measured(world) - checks_before
+    expected = took_s / PERIOD_S * len(SITES) * checks_of(page) * LINES
     if abs(checks - expected) > 0.05 * expected:
         raise RuntimeError(f"cannot compare: {checks} checks instead of {expected:.0f}")
     cost = {name: (after[name].cpu_s - before[name].cpu_s) / expected * 1e6 for name in pids}
@@ -180,7 +188,7 @@ def compare(world: World, pids: dict[str, int], seconds: float) -> bool:
 def main() -> int:
     """Run both side by side; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description="Compare the agent with blackbox_exporter.")
-    parser.add_argument("--page", choices=("http", "https"), default="http")
+    parser.add_argument("--page", choices=("http", "https", NO_PAGE), default="http")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--python", default=sys.executable)
     options = parser.parse_args()
@@ -197,7 +205,7 @@ def main() -> int:
         world = World(home, far, Path(folder))
         try:
             pids = start(world, options.page, options.python)
-            return 0 if compare(world, pids, options.seconds) else 1
+            return 0 if compare(world, options.page, pids, options.seconds) else 1
         except subprocess.CalledProcessError as error:
             raise SystemExit(f"cannot compare: {error}") from error
         finally:

@@ -33,7 +33,7 @@ def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path, kills_wan
         probe = ProbeId(here.enrol())
         here.start_agent()
         here.until_synced()
-        here.kill("broker")
+        here.kill_broker()
         kills, too_soon = _kill_repeatedly(here, kills_wanted)
         here.start("broker", *SERVER, "broker", here.server)
         here.until_synced()

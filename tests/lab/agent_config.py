@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from linewatch_core.verdict.settings import DEFAULTS
 from tests.lab.plan import CountryPlan
-from tests.lab.targets import PACE_EVERY, lab_targets, to_toml
+from tests.lab.targets import PACE_EVERY, PAIRS, lab_targets, to_toml
 
 _HEAD = """
 [schedule]
@@ -47,9 +47,9 @@ clear_rounds = {clear_rounds}
 """
 TIMEOUT_SHARE = 0.8
 JITTER_SHARE = 0.1
-CONFIRMATIONS = 3
-"""In 15 minutes a probe measures goodput once or twice, in 15 minutes of the lab fifteen times,
-through its own dense rounds. So `throttled` takes, and loses, as many measurements here."""
+CONFIRMATIONS = 6
+"""In 15 minutes a probe measures goodput once or twice, in 15 minutes of the lab thirty times,
+through its own dense rounds. So `throttled` takes, and loses, this many measurements here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Pace:
         return self.period_s / self.round_s
 
 
-def agent_config(country: CountryPlan, pace: Pace) -> str:
-    """Return the agent's configuration file."""
+def agent_config(country: CountryPlan, pace: Pace, *, pairs: int = PAIRS) -> str:
+    """Return the agent's configuration file; `pairs` are of its alternations."""
     settings, scale = DEFAULTS, 1000 * pace.speed
     head = _HEAD.format(
         round_s=pace.round_s,
@@ -82,4 +82,4 @@ def agent_config(country: CountryPlan, pace: Pace) -> str:
         normal_every_s=settings.baseline_spacing_ms / scale,
         normal_values=settings.baseline_values_min,
     )
-    return head + country.agent_lines() + to_toml(lab_targets(country))
+    return head + country.agent_lines() + to_toml(lab_targets(country, pairs=pairs))

@@ -41,6 +41,12 @@ class Results:
         errors_s = (outcome.worst_s(restoring=restoring) for outcome in self.outcomes)
         return max((error_s for error_s in errors_s if error_s is not None), default=None)
 
+    @property
+    def rounds_to_tell_max(self) -> int | None:
+        """Return in which round the slowest verdict of all runs was told."""
+        found = (outcome.rounds_to_tell_max for outcome in self.outcomes)
+        return max((rounds for rounds in found if rounds is not None), default=None)
+
 
 def play_all(
     names: Sequence[str],
@@ -86,18 +92,27 @@ def _play(
 
 def _table(every: Sequence[Results], seeds: Sequence[int]) -> Table:
     table = Table(
-        *("scenario", "right", "worst onset s", "worst restoration s", "records", "lost"),
+        *(
+            "scenario",
+            "right",
+            "worst onset s",
+            "worst restoration s",
+            "told in round",
+            "records",
+            "lost",
+        ),
         title=f"seeds {seeds[0]} to {seeds[-1]}",
     )
     for one in every:
         if one.refused:
-            table.add_row(one.name, "not played", *("-" * 4))
+            table.add_row(one.name, "not played", *("-" * 5))
             continue
         table.add_row(
             one.name,
             f"{one.right} of {one.runs}",
             number(one.worst_s(restoring=False)),
             number(one.worst_s(restoring=True)),
+            "-" if one.rounds_to_tell_max is None else str(one.rounds_to_tell_max),
             f"{sum(outcome.tally.committed for outcome in one.outcomes):,}",
             f"{sum(outcome.tally.lost for outcome in one.outcomes):,}",
             style=None if one.right == one.runs else "red",

@@ -19,12 +19,20 @@ CONNECTIONS_MAX = 4096
 HELLO_BYTES_MAX = 8192
 
 
+Flow = tuple[bytes, int, bytes, int]
+"""A connection: address and port of the probe's side, then of the far one."""
+
+
 class Emit(NamedTuple):
-    """One packet to send in a direction; `throttle` names the bucket it waits in."""
+    """One packet to send in a direction; `throttle` names the rule whose rate it waits for.
+
+    `flow`: its connection, which has that rate for itself.
+    """
 
     direction: Direction
     raw: bytes
     throttle: int | None = None
+    flow: Flow | None = None
 
 
 @dataclass(slots=True)
@@ -39,7 +47,7 @@ class Censor:
     """The rules of one line, and what they remember."""
 
     rules: Sequence[Rule] = ()
-    _connections: dict[tuple[bytes, int, bytes, int], _Connection] = field(default_factory=dict)
+    _connections: dict[Flow, _Connection] = field(default_factory=dict)
     _sent_to: dict[tuple[bytes, int, bytes, int], tuple[bytes, int]] = field(default_factory=dict)
 
     def judge(self, raw: bytes, direction: Direction) -> list[Emit]:
@@ -61,7 +69,7 @@ class Censor:
         if rule.knob in _BY_NAME:
             return self._by_name(number, rule, packet, direction)
         if rule.knob is Knob.THROTTLE_ALL:
-            return [Emit(direction, packet.raw, number)]
+            return [Emit(direction, packet.raw, number, _flow(packet, direction))]
         if rule.knob in _REDIRECTS:
             return self._redirected(rule, packet, direction)
         if rule.knob in (Knob.DNS_SPOOF, Knob.CDN_ROTATION):
@@ -85,7 +93,7 @@ class Censor:
         if not rule.covers(connection.name):
             return None
         if rule.knob is Knob.THROTTLE_SNI:
-            return [Emit(direction, packet.raw, number)]
+            return [Emit(direction, packet.raw, number, _flow(packet, direction))]
         if connection.ended or rule.knob is Knob.SNI_DROP or direction is Direction.DOWN:
             return []
         connection.ended = True
@@ -95,8 +103,7 @@ class Censor:
         return [Emit(Direction.DOWN, back), Emit(Direction.UP, forge.reset_onward(packet))]
 
     def _connection(self, packet: Packet, direction: Direction) -> _Connection:
-        here = (packet.source, packet.source_port, packet.target, packet.target_port)
-        key = here if direction is Direction.UP else (*here[2:], *here[:2])
+        key = _flow(packet, direction)
         if direction is Direction.UP and packet.flags & 2:
             self._connections.pop(key, None)  # a new connection from the same port
         if key not in self._connections:
@@ -128,6 +135,12 @@ class Censor:
         ):
             return [Emit(Direction.DOWN, forge.dns_answer(packet, rule.portal))]
         return [] if packet.target not in rule.own else None
+
+
+def _flow(packet: Packet, direction: Direction) -> Flow:
+    up = direction is Direction.UP
+    near, far = (packet.source, packet.source_port), (packet.target, packet.target_port)
+    return (*near, *far) if up else (*far, *near)
 
 
 PORTAL_PORT, INTERCEPT_PORT, TARPIT_PORT = 80, 8443, 9999

@@ -56,6 +56,8 @@ class Country:
         self._marker = new_marker()
         self._settings: dict[str, list[_Setting]] = {line.id: [] for line in self.plan.line}
         self._silent: dict[str, frozenset[str]] = {}
+        self._unplugged: set[str] = set()
+        self._devices: dict[str, list[str]] = {}
         self._workers: list[Worker] = []
 
     def __enter__(self) -> "Country":
@@ -161,7 +163,11 @@ class Country:
         rename = [f"link set {names[0]} down", f"link set {names[0]} name {names[1]}"]
         batch(rename, netns=self._name("probe"))
         if there:
+            self._unplugged.discard(line.id)
+            self._devices.pop(line.id, None)
             self._set_line(line)
+        else:
+            self._unplugged.add(line.id)
 
     def _lines(
         self, knob: Knob, operator: str | None, kind: LineKind | None
@@ -201,14 +207,22 @@ class Country:
         knobs = {each.knob for each in settings}
         down = Knob.LINK_DOWN in knobs
         if line.kind is LineKind.FIXED:
-            batch([f"link set lan0 {'down' if down else 'up'}"], netns=self._name("home"))
+            self._set_device(line, [f"link set lan0 {'down' if down else 'up'}"], "home")
             return
+        if line.id in self._unplugged:
+            return  # its knobs wait until the device is back
         commands = [f"link set {line.device} {'down' if down else 'up'}"]
         if Knob.BEARER_REFUSED in knobs:
             commands.append(f"address flush dev {line.device}")
         elif not down:
             commands += wiring.mobile_up(self.plan, line)
-        batch(commands, netns=self._name("probe"))
+        self._set_device(line, commands, "probe")
+
+    def _set_device(self, line: LinePlan, commands: list[str], place: str) -> None:
+        """Run commands, unless they made the device what it is: that would only take its time."""
+        if self._devices.get(line.id) != commands:
+            batch(commands, netns=self._name(place))
+            self._devices[line.id] = commands
 
     def _ask_relay(self, link: str, plan: LinkPlan, settings: Sequence[_Setting]) -> None:
         rules = [

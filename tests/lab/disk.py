@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 BALLAST = "ballast"
+TRIES = 20
 _MOUNTS = Path("/proc/self/mounts")
 
 
@@ -21,9 +23,12 @@ class Disk:
 
     def fill(self) -> None:
         """Leave not a byte free."""
-        left = os.statvfs(self._folder)
         with (self._folder / BALLAST).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize)
+            for _ in range(TRIES):
+                left = os.statvfs(self._folder)
+                with suppress(OSError):  # who writes here took some of it meanwhile
+                    begin = file.seek(0, os.SEEK_END)
+                    os.posix_fallocate(file.fileno(), begin, left.f_bavail * left.f_frsize)
 
     def clear(self) -> None:
         """Give back what `fill` took."""

@@ -1,5 +1,6 @@
 """What the server of a lab says, read as its pages read it: never asked of the agent."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from linewatch_core.ids import ProbeId
@@ -8,6 +9,7 @@ from linewatch_core.records import GapReason, Stream
 from linewatch_core.timebase import Interval
 from linewatch_server.fleet.keys import recipient_secrets
 from linewatch_server.index.queries import Queries
+from linewatch_server.model.views import TransitionView
 from linewatch_server.settings import Layout
 from tests.lab.tally import Contents, contents_of
 from tests.lab.truth import Hole, Told
@@ -35,8 +37,8 @@ class Evidence:
                     found[stream.stream].add(first, last)
         return found
 
-    def told(self) -> list[Told]:
-        """Return the transitions, in played seconds.
+    def told(self, contents: Contents | None = None) -> list[Told]:
+        """Return the transitions, in played seconds; with `contents` also when each was decided.
 
         A transition without any bound in UTC is infinitely early, and late.
         """
@@ -49,9 +51,31 @@ class Evidence:
                 rule=one.rule,
                 earliest_s=self._played_s(one.earliest, float("-inf")),
                 latest_s=self._played_s(one.latest, float("inf")),
+                decided_s=None if contents is None else self._decided_s(one, contents),
             )
-            for one in self._queries.events(*_ALL_TIME, probe=self._probe).transitions
+            for one in self._transitions()
         ]
+
+    def rounds_s(self, contents: Contents) -> list[float]:
+        """Return when rounds began, in played seconds, of every boot that told anything."""
+        zeros = {}
+        for one in self._transitions():
+            boot, record = contents.transitions[one.seq]
+            zeros[boot] = self._decided_s(one, contents) - record.mono_ms / 1000 * self._speed
+        return sorted(
+            zero_s + round_ms / 1000 * self._speed
+            for boot, zero_s in zeros.items()
+            for round_ms in contents.rounds_ms.get(boot, ())
+        )
+
+    def _transitions(self) -> Iterable[TransitionView]:
+        return self._queries.events(*_ALL_TIME, probe=self._probe).transitions
+
+    def _decided_s(self, one: TransitionView, contents: Contents) -> float:
+        """Return when a transition was decided: the same clock placed its latest moment."""
+        _, record = contents.transitions[one.seq]
+        since_s = (record.mono_ms - record.latest_ms) / 1000 * self._speed
+        return self._played_s(one.latest, float("inf")) + since_s
 
     def holes(self) -> list[Hole]:
         """Return the stretches for which the probe says that it had no power."""

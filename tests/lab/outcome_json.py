@@ -51,6 +51,8 @@ def _change(outcome: Outcome, row: Row) -> dict[str, object]:
         "restores": row.restores,
         "told": row.told or None,
         "error_s": None if row.error_s is None else round(row.error_s, 1),
+        "decided_after_s": None if row.late_s is None else round(row.late_s, 1),
+        "decided_in_round": outcome.rounds_to_tell(row),
         "bad": outcome.is_bad(row),
     }
 

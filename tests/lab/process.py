@@ -15,13 +15,18 @@ import os
 import runpy
 import sys
 
-from tests.lab.tun import die_with_parent
+from tests.lab.tun import die_with_parent, go_first
 
 BOOT_ID = b"/proc/sys/kernel/random/boot_id"
 USUAL_ROUND_S = 30.0
 _MS_BIND = 4096
 SCALED = {
     ("linewatch_agent.watcher", "LOOK_EVERY_S"): None,
+    # What a new probe may tell of names after its first hour, it tells after six rounds.
+    ("linewatch_agent.plan.truth", "HOUR_MS"): 6000,
+    # A suspicion makes rounds of 30 s six times as dense, and big checks as seldom among them;
+    # here rounds cannot be denser, nor big checks more seldom than usual.
+    ("linewatch_agent.plan.schedule", "TIGHT_BIG_EVERY"): 1,
     # The lab's delays are real and not scaled; this is longer than any way there and back.
     ("linewatch_core.verdict.turns", "IN_FLIGHT_MS"): 200,
 }
@@ -31,6 +36,7 @@ SCALED = {
 def main() -> None:
     """Set the stage, then run the module as `python -m` would."""
     die_with_parent()
+    go_first()
     parser = argparse.ArgumentParser()
     parser.add_argument("--boot")
     parser.add_argument("--round-s", type=float)

@@ -21,8 +21,8 @@ import msgspec
 from tests.lab.censor import Censor
 from tests.lab.knobs import Knob
 from tests.lab.rules import Direction, Rule, in_order
-from tests.lab.shaping import Bucket, Shape
-from tests.lab.tun import die_with_parent, open_tun
+from tests.lab.shaping import Shape, Throttle
+from tests.lab.tun import die_with_parent, go_first, open_tun
 from tests.lab.worker import reply, reply_error
 
 COUNTS = '"counts"'
@@ -64,7 +64,7 @@ class Link:
                 question.delay_ms / 1000,
                 max([question.loss, *lossy]),
                 question.rate_kbit,
-                {number: Bucket(rate) for number, rate in throttles.items()},
+                {number: Throttle(rate) for number, rate in throttles.items()},
             )
             for _ in Direction
         )
@@ -114,7 +114,11 @@ class Relay:
             now_s = time.monotonic()
             for emit in link.censor.judge(raw, direction):
                 due_s = link.shapes[emit.direction.value].due_at(
-                    len(emit.raw), now_s, throttle=emit.throttle, dice=self._dice.random()
+                    len(emit.raw),
+                    now_s,
+                    throttle=emit.throttle,
+                    dice=self._dice.random(),
+                    flow=emit.flow,
                 )
                 out = link.ends[1 - emit.direction.value]
                 if due_s is None:
@@ -158,6 +162,7 @@ def _write(descriptor: int, raw: bytes) -> None:
 def main(arguments: list[str]) -> None:
     """Open the TUN pairs, say `ready`, relay. Arguments: a seed, then links as JSON."""
     die_with_parent()
+    go_first()
     ends: dict[str, list[list[str]]] = json.loads(arguments[1])
     links = {name: Link((open_tun(*pair[0]), open_tun(*pair[1]))) for name, pair in ends.items()}
     print("ready", flush=True)

@@ -29,9 +29,12 @@ from tests.lab.stage import Stage
 from tests.lab.tally import account
 from tests.lab.timeline import Timeline
 from tests.lab.truth import Told, compare
+from tests.lab.tun import going_first
 
 LOOK_S = 0.25
 WARM_UP_S = 60.0
+LEARN_S = 9.0
+"""More than the agent takes until it tells what it learned of names (process.py)."""
 DRAIN_S = 60.0
 FAREWELL_S = 5.0
 
@@ -63,7 +66,8 @@ def play(
         RuntimeError: the lab can't be made here; the text says what to do.
     """
     used_s = _cpu_s()
-    with Stage(scenario, seed=seed, pace=pace, with_modems=with_modems) as stage:
+    stage = Stage(scenario, seed=seed, pace=pace, with_modems=with_modems)
+    with going_first(), stage:
         outcome = _Run(stage, scenario, pace, show).whole()
     return replace(outcome, cpu_s=_cpu_s() - used_s)
 
@@ -81,10 +85,12 @@ class _Run:
         self._restorations = Restorations(scenario)
         self._committed = dict.fromkeys(Stream, 0)
         self._turned: tuple[Step, ...] = ()
+        self._well_since_s: float | None = None
 
     def whole(self) -> Outcome:
         """Wait until all is well, play to the end, and see what came of it."""
         self._until(self._is_well, WARM_UP_S, "cannot begin: the lines are not ok, and synced")
+        self._until(self._has_learned, WARM_UP_S, "cannot begin: the lines do not stay ok")
         self._stage.keep_copy()
         self._began_s = time.monotonic()
         self._evidence = Evidence(
@@ -139,9 +145,10 @@ class _Run:
 
     def _outcome(self, ran_s: float) -> Outcome:
         scenario = self._timeline.played(self._scenario, modems=self._stage.modems is not None)
+        contents = self._evidence.contents()
         comparison = compare(
             scenario,
-            [one for one in self._evidence.told() if one.latest_s > 0],
+            [one for one in self._evidence.told(contents) if one.latest_s > 0],
             slack_s=ROUNDS_OF_ERROR_MAX * self._pace.period_s,
             holes=self._evidence.holes(),
         )
@@ -157,7 +164,8 @@ class _Run:
             seed=self._stage.country.seed,
             pace=self._pace,
             comparison=comparison,
-            tally=account(committed, held, self._evidence.contents()),
+            rounds_s=tuple(self._evidence.rounds_s(contents)),
+            tally=account(committed, held, contents),
             restorations=tuple(self._restorations.found),
             timeline=self._timeline,
             ran_s=ran_s,
@@ -172,6 +180,12 @@ class _Run:
             and status["uplink"]["connected"]
             and status["store"]["acked"]["raw"] > 0
         )
+
+    def _has_learned(self) -> bool:
+        """Return whether all went well for so long that the agent knows what is normal of names."""
+        now_s = time.monotonic()
+        self._well_since_s = (self._well_since_s or now_s) if self._is_well() else None
+        return self._well_since_s is not None and now_s - self._well_since_s >= LEARN_S
 
     def _is_synced(self) -> bool:
         status = self._programs.status()

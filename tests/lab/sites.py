@@ -31,7 +31,7 @@ from tests.lab.replies import (
     portal_page,
     tarpit,
 )
-from tests.lab.tun import die_with_parent, in_netns
+from tests.lab.tun import die_with_parent, go_first, in_netns
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -141,4 +141,5 @@ async def serve(marker: str, folder: str) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
+    go_first()
     asyncio.run(serve(*json.loads(sys.argv[1])))

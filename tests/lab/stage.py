@@ -6,11 +6,8 @@ the clock are refused: the simulation and the agent's own tests have them.
 """
 
 from contextlib import ExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
-
-import msgspec
 
 from linewatch_agent.plan.toml_errors import ConfigError
 from linewatch_core.records import Bearer, LineKind, Registration
@@ -22,13 +19,11 @@ from tests.lab.plan import LinePlan
 from tests.lab.player import Step, turn
 from tests.lab.programs import Backup, Programs, wipe_broker
 from tests.lab.scenario import Event, Fault, Scenario
+from tests.lab.targets import PAIRS, PAIRS_IF_SLOW
 
-DELAYS, RATES = 0.25, 2.0
+DELAYS, RATES = 0.15, 4.0
 """Rounds are 30 times as dense as in life, so the country is nearer and its lines are faster:
 a check must not take several rounds, nor a round's checks fill a line."""
-LOAD_KBIT = 1_000
-"""What a line carries at a round a second, goodput checks left out (measured). A throttle to
-next to nothing must leave room for it, as it does for a round in 30 seconds."""
 DISK_MB = 48
 NO_BUS = "unix:path=/nonexistent"
 REFUSED = {
@@ -75,7 +70,7 @@ class Stage:
         self.country = Country(seed=seed, delays=DELAYS, rates=RATES)
         self.pace = pace
         self._with_modems = with_modems
-        self._faults = {event.what for event in scenario.events}
+        self._what = {event.what for event in scenario.events}
         self._ends = ExitStack()
 
     def __enter__(self) -> "Stage":
@@ -99,10 +94,11 @@ class Stage:
         self._ends.close()
 
     def _start(self) -> None:
-        config = agent_config(self.country.plan, self.pace)
+        pairs = PAIRS_IF_SLOW if Knob.THROTTLE_SNI in self._what else PAIRS
+        config = agent_config(self.country.plan, self.pace, pairs=pairs)
         address = NO_BUS if self.modems is None else self.modems.address
         bus = {"DBUS_SYSTEM_BUS_ADDRESS": address}
-        disk_mb = DISK_MB if Fault.FULL_DISK in self._faults else None
+        disk_mb = DISK_MB if Fault.FULL_DISK in self._what else None
         self.programs.set_up(config, agent_env=bus, disk_mb=disk_mb)
         self.programs.start_broker()
         self.programs.start_server()
@@ -112,7 +108,7 @@ class Stage:
         """Turn a knob or a fault, on or back; returns when it is so."""
         event = step.event
         if isinstance(event.what, Knob):
-            turn(self.country, replace(step, event=_with_room(event)))
+            turn(self.country, step)
             if event.what is Knob.BEARER_REFUSED:
                 self._tell_modems(event, step.begins, bearer=Bearer.REFUSED)
             return
@@ -123,7 +119,7 @@ class Stage:
 
     def keep_copy(self) -> None:
         """Keep what the server has now, if the scenario is going to restore it."""
-        if Fault.SERVER_RESTORED in self._faults:
+        if Fault.SERVER_RESTORED in self._what:
             self.programs.stop("server")
             self.programs.stop("broker")
             Backup(self.programs.server).take()
@@ -195,12 +191,3 @@ class Stage:
 
 
 _MODEM_FAULTS = frozenset({Fault.MODEM_GONE, Fault.MODEM_HUNG, Fault.RADIO_LOST})
-
-
-def _with_room(event: Event) -> Event:
-    """Return a throttle of a whole line as fits the lab's faster lines and dense rounds."""
-    rate_kbit = event.options.rate_kbit
-    if event.what is not Knob.THROTTLE_ALL or rate_kbit is None:
-        return event
-    options = msgspec.structs.replace(event.options, rate_kbit=rate_kbit * RATES + LOAD_KBIT)
-    return replace(event, options=options)

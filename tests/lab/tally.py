@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linewatch_core.intervals import SeqSet
-from linewatch_core.records import Gap, Stream
+from linewatch_core.records import Gap, Record, Sample, Stream, Transition
 from linewatch_core.segment.segment import open_segment, parse_segment
 from linewatch_server.archive.reader import Archive
 from linewatch_server.model.entries import EntryKind
@@ -18,12 +18,32 @@ from linewatch_server.model.entries import EntryKind
 
 @dataclass(slots=True)
 class Contents:
-    """How often each record is stored, and which the probe says it gave up, per stream."""
+    """How often each record is stored, and which the probe says it gave up, per stream.
+
+    Attributes:
+        transitions: each with the boot it is of, by number.
+        rounds_ms: when rounds began, per boot.
+    """
 
     times: dict[Stream, Counter[int]] = field(
         default_factory=lambda: {s: Counter() for s in Stream}
     )
     gaps: dict[Stream, SeqSet] = field(default_factory=lambda: {s: SeqSet() for s in Stream})
+    transitions: dict[int, tuple[str, Transition]] = field(default_factory=dict)
+    rounds_ms: dict[str, set[int]] = field(default_factory=dict)
+
+    def add(self, boot: str, stream: Stream, record: Record) -> None:
+        """Take one stored record into account."""
+        self.times[stream][record.seq] += 1
+        match record.body:
+            case Gap(stream=Stream() as of, first_seq=int() as first, last_seq=int() as last):
+                self.gaps[of].add(first, last)
+            case Transition() as told:
+                self.transitions[record.seq] = (boot, told)
+            case Sample() as sample:
+                self.rounds_ms.setdefault(boot, set()).add(sample.round_ms)
+            case _:
+                pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +76,8 @@ def contents_of(server: Path, recipient_secrets: Sequence[bytes]) -> Contents:
         if entry.kind is not EntryKind.SEGMENT:
             continue
         segment = parse_segment(entry.payload)
-        records = open_segment(segment, recipient_secrets[0])
-        found.times[segment.header.stream].update(record.seq for record in records)
-        for record in records:
-            gap = record.body
-            if isinstance(gap, Gap) and gap.stream and gap.first_seq and gap.last_seq:
-                found.gaps[gap.stream].add(gap.first_seq, gap.last_seq)
+        for record in open_segment(segment, recipient_secrets[0]):
+            found.add(segment.header.boot, segment.header.stream, record)
     return found
 
 

@@ -8,10 +8,13 @@ from linewatch_core.records import Check, Role
 from linewatch_core.targets import Resolver, Target
 from tests.lab.plan import PORTAL_CHECK_PATH, CountryPlan, SitePlan
 
-PACE_BYTES = 65_536
-PACE_EVERY = 2
+PACE_BYTES = 40_960
+PACE_EVERY = 1
 """Rounds between two checks of goodput: throttling is dated no better than that. They are
 plain HTTP, since TLS hands out 16 KiB at a time, and a slow line has little more in a round."""
+ALTERNATION_BYTES = 1_024
+"""Of each page in an alternation: what a second has room for on a slow line."""
+PAIRS, PAIRS_IF_SLOW = 3, 5
 _PAGES = frozenset({"bank", "search", "mail", "neighbour"})
 """Hosts of whom a page is fetched over TLS too: a certificate that changes must be seen on
 names in several networks, and each costs a narrow line more than all the small checks of a host."""
@@ -22,13 +25,16 @@ _SENSITIVE = (
 )
 
 
-def lab_targets(country: CountryPlan) -> tuple[Target, ...]:
-    """Return the targets, valid for the agent's configuration."""
+def lab_targets(country: CountryPlan, *, pairs: int = PAIRS) -> tuple[Target, ...]:
+    """Return the targets, valid for the agent's configuration.
+
+    `pairs`: of each alternation; a slow name takes `PAIRS_IF_SLOW` to tell.
+    """
     found: list[Target] = []
     for site in country.site:
         match site.role:
             case Role.SENSITIVE:
-                found += [_sensitive(country, name) for name in site.sensitive]
+                found += [_sensitive(country, name, pairs) for name in site.sensitive]
             case Role.RESOLVER:
                 found.append(_resolver(site))
             case Role.PORTAL:
@@ -75,7 +81,7 @@ def _resolver(site: SitePlan) -> Target:
     )  # fmt: skip
 
 
-def _sensitive(country: CountryPlan, name: str) -> Target:
+def _sensitive(country: CountryPlan, name: str, pairs: int) -> Target:
     resolver = next(site for site in country.site if site.role is Role.RESOLVER)
     return Target(
         id=name.split(".", maxsplit=1)[0],
@@ -86,6 +92,8 @@ def _sensitive(country: CountryPlan, name: str) -> Target:
         neutral="neutral.example",
         resolver=Resolver(address=resolver.address, name=resolver.names[0]),
         neighbour=country.address_of("neighbour"),
+        pairs=pairs,
+        bytes_max=ALTERNATION_BYTES,
     )
 
 

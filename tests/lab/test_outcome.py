@@ -35,6 +35,7 @@ def _outcome(*rows: Row, unlisted: tuple[Told, ...] = ()) -> Outcome:
         seed=7,
         pace=Pace(),
         comparison=Comparison(rows, unlisted),
+        rounds_s=tuple(range(10, 1800, 30)),
         tally=Tally(samples=9, committed=10, stored_once=10, duplicates=0, held=0, gaps=0),
         restorations=(arrived,),
         timeline=Timeline(lab_time(scenario, period_s=30, round_s=1)),
@@ -48,6 +49,17 @@ def test_two_rounds_of_error_are_good_enough() -> None:
     outcome = _outcome(GOOD, BACK)
     assert outcome.missed_bars() == []
     assert (outcome.worst_s(restoring=False), outcome.worst_s(restoring=True)) == (12.0, 60.0)
+
+
+def test_a_change_is_told_in_the_third_whole_round() -> None:
+    """Rounds count from the change on, those of a throttle from the end of its hold."""
+    third, fourth = replace(GOOD, late_s=70.0), replace(GOOD, late_s=100.0)
+    throttled = replace(GOOD, after="throttled", late_s=250.0)
+    assert _outcome(third).rounds_to_tell_max == 3
+    assert _outcome(throttled).rounds_to_tell_max == 3
+    assert _outcome(replace(GOOD, after="unknown", late_s=900.0)).rounds_to_tell_max is None
+    assert _outcome(third, throttled).missed_bars() == []
+    assert _outcome(fourth).missed_bars() == ["1 × transition told after more than 3 rounds"]
 
 
 @pytest.mark.parametrize(

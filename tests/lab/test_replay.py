@@ -14,7 +14,9 @@ import pytest
 from tests.lab.agent_config import Pace
 from tests.lab.leftovers import sweep
 from tests.lab.plan import load_country
-from tests.lab.scenario_file import load_scenario
+from tests.lab.replay import play
+from tests.lab.scenario import Fault
+from tests.lab.scenario_file import load_scenario, parse_scenario
 from tests.lab.stage import CannotPlayError, Stage
 from tests.lab.worker import ROOT
 
@@ -23,7 +25,9 @@ STAGE = """
 import sys
 from tests.lab.agent_config import Pace
 from tests.lab.plan import load_country
-from tests.lab.scenario_file import load_scenario
+from tests.lab.replay import play
+from tests.lab.scenario import Fault
+from tests.lab.scenario_file import load_scenario, parse_scenario
 from tests.lab.stage import Stage
 with Stage(load_scenario("ok", load_country()), seed=1, pace=Pace()) as stage:
     print(stage.country.folder, flush=True)
@@ -66,6 +70,40 @@ def test_kazakhstan_is_told_right(tmp_path: Path) -> None:
     assert outcome["missed_bars"] == []
     assert code == 0
     assert outcome["ran_s"] < 12 * 60
+
+
+FAULT = """
+name = "fault"
+about = "Half an hour in which one thing fails, and no line does."
+begins = 2026-03-01T00:00:00Z
+ends = 2026-03-01T00:30:00Z
+[[event]]
+begins = 2026-03-01T00:10:00Z
+ends = 2026-03-01T00:20:00Z
+fault = "{fault}"
+{which}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("fault", "which"),
+    [
+        (Fault.BROKER_WIPED, ""),
+        (Fault.SERVER_RESTORED, ""),
+        (Fault.FULL_DISK, ""),
+        (Fault.MODEM_HUNG, 'operator = "beta"\nkind = "mobile"'),
+    ],
+)
+def test_a_fault_loses_nothing_and_makes_no_line_fail(fault: Fault, which: str) -> None:
+    """What the broker forgot or the server lost comes again; what a full disk costs is told."""
+    scenario = parse_scenario(FAULT.format(fault=fault, which=which), load_country(), name="f.toml")
+    outcome = play(scenario, seed=1, pace=Pace(), show=lambda _: None)
+    assert outcome.missed_bars() == []
+    tally = outcome.tally
+    assert tally.committed == tally.stored_once + tally.gaps > 3_000
+    assert not tally.gaps or fault is Fault.FULL_DISK
 
 
 def test_a_fault_that_cannot_be_made_is_refused() -> None:

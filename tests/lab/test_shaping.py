@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lab.shaping import MIN_PACKETS, QUEUE_S_MAX, Bucket, Shape
+from tests.lab.shaping import MIN_PACKETS, QUEUE_S_MAX, Bucket, Shape, Throttle
 
 NEVER = 1.0
 """A dice that loses no packet."""
@@ -40,7 +40,7 @@ def test_a_very_slow_queue_has_room_for_a_few_packets() -> None:
 
 def test_a_throttle_does_not_hold_up_others() -> None:
     """What waits in a throttle leaves the link to the other connections."""
-    shape = Shape(rate_kbit=8000, throttles={0: Bucket(8)})
+    shape = Shape(rate_kbit=8000, throttles={0: Throttle(8)})
     slow = [shape.due_at(1000, 0.0, throttle=0, dice=NEVER) for _ in range(2)]
     assert slow == [1.0, 2.0]
     assert shape.due_at(1000, 0.0, throttle=None, dice=NEVER) == pytest.approx(0.001)
@@ -51,3 +51,11 @@ def test_loss_is_by_the_dice(dice: float, lost: bool) -> None:
     """A dice below the loss loses the packet."""
     due = Shape(loss=0.3).due_at(100, 0.0, throttle=None, dice=dice)
     assert (due is None) == lost
+
+
+def test_each_flow_has_a_throttles_rate_for_itself() -> None:
+    """Two connections take a second each for 1,000 bytes at 8 kbit/s, not two together."""
+    throttle = Throttle(8)
+    assert throttle.leaves_at(1000, 0.0, "one") == pytest.approx(1.0)
+    assert throttle.leaves_at(1000, 0.0, "two") == pytest.approx(1.0)
+    assert throttle.leaves_at(1000, 0.0, "one") == pytest.approx(2.0)

@@ -167,9 +167,10 @@ class _Player:
                 self._lose_power([s for s in samples if s.mono_ms < end_ms], round_ms, end_ms)
                 break
             poke = silence.broken(samples)
-            for now_ms in range(round_ms + SEAL_MS, next_ms, SEAL_MS):
-                self._glance(now_ms, poke=poke)
-                poke = False
+            if poke or self.uplink.is_fresh(begun_s[-1]):
+                for now_ms in range(round_ms + SEAL_MS, next_ms, SEAL_MS):
+                    self._glance(now_ms, poke=poke)
+                    poke = False
             self._commit(samples, next_ms)
             self.uplink.advance(run.kernel_s + next_ms / 1000)
             self.progress(run.kernel_s + next_ms / 1000)

@@ -46,6 +46,7 @@ KEEPALIVE_S = 90.0
 SETUP_ROUND_TRIPS = 5
 """TCP, TLS, CONNECT, SUBSCRIBE and the birth."""
 BATCH_S = 0.05
+FRESH_S = 120.0
 RESTORED_FROM_S = 3_600.0
 """How old the copy is that a server is restored from, where the scenario is that long."""
 _Action: TypeAlias = Callable[[float], None]
@@ -136,6 +137,12 @@ class Uplink:
         """A line that was dark answers: try soon."""
         if self.line is None:
             self._try_at(now_s + self.rng.uniform(0, POKE_SPREAD_S))
+
+    def is_fresh(self, now_s: float) -> bool:
+        """Return whether a session is young, or may begin at any moment: seconds count then."""
+        if self.line is not None:
+            return now_s - self._began_s < FRESH_S
+        return any(state.reaches_server for state in self.network.at(now_s).values())
 
     def advance(self, until_s: float) -> None:
         """Let everything happen that is due by then."""

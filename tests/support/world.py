@@ -6,6 +6,7 @@ stays between the two namespaces.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from linewatch_server.broker.files import broker_pid
+from linewatch_server.settings import Layout
 from tests.support.netns import Netns, namespaces, wire
 
 HOME4, ISP4 = "10.77.0.2", "10.77.0.1"
@@ -51,6 +54,7 @@ checks = ["tcp"]
 month_mb = 1_000_000
 
 [store]
+commit_s = 5.0
 live_close_s = 1.0
 
 [uplink]
@@ -117,6 +121,25 @@ class World:
         process.kill()
         process.wait()
 
+    def kill_broker(self) -> None:
+        """End an external broker with SIGKILL: its keeper first, or that starts it again."""
+        self.until("the broker", lambda: broker_pid(Layout(self.server)) is not None)
+        pid = broker_pid(Layout(self.server))
+        if "broker" in self.running:
+            self.kill("broker")
+        self.home.run("sh", "-c", f"kill -9 {pid}")
+        self.until("the broker's end", lambda: broker_pid(Layout(self.server)) is None)
+
+    def wipe_broker(self) -> None:
+        """Take away what a broker that does not run has kept."""
+        shutil.rmtree(self.server / "broker" / "data", ignore_errors=True)
+
+    def route_home(self) -> None:
+        """Lead home's packets through the line; a device that was down has lost its routes."""
+        self.home.run("ip", "route", "replace", "default", "via", ISP4)
+        self.home.run("ip", "-6", "addr", "replace", f"{HOME6}/64", "dev", "eth0", "nodad")
+        self.home.run("ip", "-6", "route", "replace", "default", "via", ISP6)
+
     def stop_all(self) -> None:
         """End what still runs."""
         for name in reversed(list(self.running)):
@@ -169,7 +192,7 @@ class World:
             assert time.monotonic() < deadline, f"{what} did not happen:\n{self._logs()}"
             time.sleep(0.2)
 
-    def until_synced(self) -> None:
+    def until_synced(self, *, patience_s: float = READY_S) -> None:
         """Wait until the server has all that the probe has sealed."""
 
         def synced() -> bool:
@@ -179,7 +202,7 @@ class World:
             store = status["store"]
             return bool(store["backlog_sealed"] == 0 and store["acked"]["raw"] > 0)
 
-        self.until("syncing", synced)
+        self.until("syncing", synced, patience_s=patience_s)
 
     def _logs(self) -> str:
         return "\n".join(
@@ -195,10 +218,9 @@ def world(folder: Path) -> Iterator[World]:
             (home, "eth0", (f"{HOME4}/24", f"{HOME6}/64")),
             (isp, "isp0", (f"{ISP4}/24", f"{ISP6}/64")),
         )
-        home.run("ip", "route", "add", "default", "via", ISP4)
-        home.run("ip", "-6", "route", "add", "default", "via", ISP6)
         home.allow_ping()
         here = World(home, isp, folder)
+        here.route_home()
         try:
             yield here
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from linewatch_agent.checks.dns_exchange import LISTEN_ON_S, Server, ask
 from linewatch_agent.checks.dns_packets import Reply
 from linewatch_agent.checks.outcome import Outcome
+from linewatch_agent.checks.slack import Slack
 from linewatch_agent.checks.sockets import Clock
 from linewatch_core.records import DnsDetail, quantise_us
 from linewatch_core.targets import GATEWAY_HOST
@@ -24,6 +25,7 @@ async def check_dns(
     is_own: Callable[[str], bool],
     timeout_s: float,
     clock: Clock,
+    slack: Slack | None = None,
 ) -> Outcome:
     """Ask `server` for `name` and return the outcome.
 
@@ -32,7 +34,13 @@ async def check_dns(
     `is_own` holds is written as `@gateway`.
     """
     heard = await ask(
-        server, name, family, timeout_s=timeout_s, listen_on_s=LISTEN_ON_S, clock=clock
+        server,
+        name,
+        family,
+        timeout_s=timeout_s,
+        listen_on_s=LISTEN_ON_S,
+        clock=clock,
+        slack=slack,
     )
     detail: DnsDetail | None = None
     if heard.first is not None:

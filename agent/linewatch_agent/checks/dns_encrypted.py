@@ -16,10 +16,12 @@ import struct
 
 from yarl import URL
 
+from linewatch_agent.checks.arrivals import connect
 from linewatch_agent.checks.dns_exchange import Heard
 from linewatch_agent.checks.dns_packets import NotAReply, parse_reply
 from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY, EOF
 from linewatch_agent.checks.http import Fetcher
+from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.sockets import (
     AF,
     Clock,
@@ -60,33 +62,24 @@ async def ask_tls(
     query = make_query(name, family, id=secrets.randbelow(1 << 16), pad_bytes=PAD_BYTES)
     version = ip_version(resolver.address)
     started_ns = clock.monotonic_ns()
-    with (
-        line_socket(device, AF[version], socket.SOCK_STREAM) as sock,
-        sock.dup() as counted,  # outlives the transport, which closes the other
-    ):
-        writer: asyncio.StreamWriter | None = None
+    with line_socket(device, AF[version], socket.SOCK_STREAM) as sock:
+        link = Link(sock, clock)
         try:
             async with asyncio.timeout(timeout_s):
-                to = sockaddr(device, resolver.address, resolver.tls_port)
-                await asyncio.get_running_loop().sock_connect(sock, to)
-                reader, writer = await asyncio.open_connection(
-                    sock=sock, ssl=context, server_hostname=resolver.name or resolver.address
-                )
-                wire = query.wire
-                writer.write(struct.pack("!H", len(wire)) + wire)
-                (size,) = struct.unpack("!H", await reader.readexactly(2))
-                data = await reader.readexactly(size)
+                await connect(sock, sockaddr(device, resolver.address, resolver.tls_port))
+                await link.shake_hands(context, resolver.name or resolver.address)
+                framed = struct.pack("!H", len(query.wire)) + query.wire
+                await link.send(framed, unread_bytes_max=_MESSAGE_BYTES_MAX)
+                data = await _message(link)
                 _take(heard, query, data, (clock.monotonic_ns() - started_ns) / 1000)
         except OSError as error:
             heard.failure = tls_failure(error)
         except asyncio.IncompleteReadError:
             heard.failure = EOF
         finally:
-            facts = tcp_facts(counted, version)
+            link.close()
+            facts = tcp_facts(sock, version)
             heard.bytes_out, heard.bytes_in = facts.bytes_out, facts.bytes_in
-            if writer is not None:
-                writer.transport.abort()
-                await asyncio.sleep(0)  # the transport lets go of its socket one turn later
     return heard
 
 
@@ -122,6 +115,18 @@ async def ask_https(
             return heard
         _take(heard, query, bytes(body), (clock.monotonic_ns() - started_ns) / 1000)
     return heard
+
+
+async def _message(link: Link) -> bytes:
+    """Return the first message of a stream, of which two bytes before it tell the length."""
+    data, whole = b"", 2
+    while len(data) < whole:
+        part = await link.read()
+        if not part:
+            raise asyncio.IncompleteReadError(data, whole)
+        data += part
+        whole = 2 + int.from_bytes(data[:2], "big") if len(data) >= 2 else 2
+    return data[2:whole]
 
 
 def _question_url(resolver: Resolver, query: Query) -> URL:

@@ -7,10 +7,12 @@ Source: RFC 1035 section 4.2, RFC 7766; Duan et al., "Hold-On" (2012).
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from dataclasses import dataclass, field
 
+from linewatch_agent.checks.arrivals import Arrivals, connect
 from linewatch_agent.checks.dns_packets import (
     NotAReply,
     Reply,
@@ -19,6 +21,7 @@ from linewatch_agent.checks.dns_packets import (
     parse_reply,
 )
 from linewatch_agent.checks.failures import EOF, GENERIC_TIMEOUT, os_failure
+from linewatch_agent.checks.slack import LATE_S, Slack
 from linewatch_agent.checks.sockets import (
     AF,
     IP_HEADER_BYTES,
@@ -72,17 +75,35 @@ class Heard:
 
 
 async def ask(
-    server: Server, name: str, family: int, *, timeout_s: float, listen_on_s: float, clock: Clock
+    server: Server,
+    name: str,
+    family: int,
+    *,
+    timeout_s: float,
+    listen_on_s: float,
+    clock: Clock,
+    slack: Slack | None = None,
 ) -> Heard:
-    """Ask `server` for the addresses of `name` in `family`; ends within `timeout_s`."""
+    """Ask `server` for the addresses of `name` in `family`; ends within `timeout_s`.
+
+    With `slack` it listens on somewhat longer than `listen_on_s`.
+    """
     heard = Heard()
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    deadline_s = asyncio.get_running_loop().time() + timeout_s
     query = make_query(name, family)
     try:
-        async with asyncio.timeout_at(deadline):
-            await _ask_udp(server, query, heard, listen_on_s=listen_on_s, clock=clock)
-            if heard.first is not None and heard.first.truncated:
-                heard.first = None
+        await _ask_udp(
+            server,
+            query,
+            heard,
+            deadline_s=deadline_s,
+            listen_on_s=listen_on_s,
+            clock=clock,
+            slack=slack,
+        )
+        if heard.first is not None and heard.first.truncated:
+            heard.first = None
+            async with asyncio.timeout_at(deadline_s):
                 await _ask_tcp(server, query, heard, clock=clock)
     except OSError as error:
         heard.failure = os_failure(error)
@@ -96,38 +117,68 @@ async def ask(
 
 
 async def _ask_udp(
-    server: Server, query: Query, heard: Heard, *, listen_on_s: float, clock: Clock
+    server: Server,
+    query: Query,
+    heard: Heard,
+    *,
+    deadline_s: float,
+    listen_on_s: float,
+    clock: Clock,
+    slack: Slack | None,
 ) -> None:
-    loop = asyncio.get_running_loop()
-    header_bytes = IP_HEADER_BYTES[server.family] + UDP_HEADER_BYTES
-    wire = query.wire
     with line_socket(server.device, AF[server.family], socket.SOCK_DGRAM) as sock:
         sock.connect(sockaddr(server.device, server.address, server.port))
         sent_ns = clock.monotonic_ns()
-        await loop.sock_sendall(sock, wire)
-        heard.bytes_out += header_bytes + len(wire)
-        until: float | None = None
-        while True:
-            try:
-                async with asyncio.timeout_at(until):
-                    data = await loop.sock_recv(sock, _DATAGRAM_BYTES_MAX)
-            except OSError:
-                if heard.first is None:
-                    raise
-                return  # the end of listening on, or an ICMP error after the answer
-            heard_us = (clock.monotonic_ns() - sent_ns) / 1000
-            heard.bytes_in += header_bytes + len(data)
-            reply = parse_reply(query, data)
-            if isinstance(reply, NotAReply):
-                heard.odd.add(reply)
-            elif heard.first is None or heard.first_us is None:
-                heard.first, heard.first_us = reply, heard_us
-                if reply.truncated:
-                    return
-                until = loop.time() + listen_on_s
-            elif reply.differs(heard.first):
-                heard.second, heard.second_after_us = reply, heard_us - heard.first_us
+        sock.send(query.wire)
+        heard.bytes_out += IP_HEADER_BYTES[server.family] + UDP_HEADER_BYTES + len(query.wire)
+        with contextlib.closing(Arrivals(sock, clock)) as arrivals:
+            await _listen(
+                arrivals,
+                server,
+                query,
+                heard,
+                sent_ns=sent_ns,
+                deadline_s=deadline_s,
+                listen_on_s=listen_on_s,
+                slack=slack,
+            )
+
+
+async def _listen(
+    arrivals: Arrivals,
+    server: Server,
+    query: Query,
+    heard: Heard,
+    *,
+    sent_ns: int,
+    deadline_s: float,
+    listen_on_s: float,
+    slack: Slack | None,
+) -> None:
+    """Take replies until the deadline, or until `listen_on_s` after the first."""
+    loop = asyncio.get_running_loop()
+    late, due_s = None, 0.0
+    while True:
+        try:
+            at_ns, data = await arrivals.next(deadline_s=deadline_s, slack=late, due_s=due_s)
+        except OSError:
+            if heard.first is None:
+                raise
+            return  # the end of listening on, or an ICMP error after the answer
+        heard_us = (at_ns - sent_ns) / 1000
+        heard.bytes_in += IP_HEADER_BYTES[server.family] + UDP_HEADER_BYTES + len(data)
+        reply = parse_reply(query, data)
+        if isinstance(reply, NotAReply):
+            heard.odd.add(reply)
+        elif heard.first is None or heard.first_us is None:
+            heard.first, heard.first_us = reply, heard_us
+            if reply.truncated or not listen_on_s:
                 return
+            late, due_s = slack, loop.time() + listen_on_s
+            deadline_s = min(deadline_s, due_s + (LATE_S if late else 0.0))
+        elif reply.differs(heard.first):
+            heard.second, heard.second_after_us = reply, heard_us - heard.first_us
+            return
 
 
 async def _ask_tcp(server: Server, query: Query, heard: Heard, *, clock: Clock) -> None:
@@ -137,7 +188,7 @@ async def _ask_tcp(server: Server, query: Query, heard: Heard, *, clock: Clock) 
     with line_socket(server.device, AF[server.family], socket.SOCK_STREAM) as sock:
         try:
             sent_ns = clock.monotonic_ns()
-            await loop.sock_connect(sock, sockaddr(server.device, server.address, server.port))
+            await connect(sock, sockaddr(server.device, server.address, server.port))
             await loop.sock_sendall(sock, struct.pack("!H", len(wire)) + wire)
             (size,) = struct.unpack("!H", await _read_exactly(sock, 2))
             reply = parse_reply(query, await _read_exactly(sock, size))

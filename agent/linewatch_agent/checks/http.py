@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import h11
 from yarl import URL
 
+from linewatch_agent.checks.arrivals import connect
 from linewatch_agent.checks.failures import (
     EOF,
     GENERIC_TIMEOUT,
@@ -25,6 +26,7 @@ from linewatch_agent.checks.failures import (
     unknown_failure,
 )
 from linewatch_agent.checks.http_client import Exchange
+from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.resolve import HostFinder
 from linewatch_agent.checks.sockets import (
@@ -138,49 +140,41 @@ class Fetcher:
             progress.failure = found.failure
             return
         progress.phases_us.append(quantise_us(found.lookup_us))
-        with (
-            line_socket(self._device, AF[family], socket.SOCK_STREAM) as sock,
-            sock.dup() as counted,  # outlives the transport, which closes the other
-        ):
+        with line_socket(self._device, AF[family], socket.SOCK_STREAM) as sock:
             if wishes.window_bytes is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wishes.window_bytes)
-            exchange = Exchange(self._clock)
+            link = Link(sock, self._clock)
             try:
-                await self._connect(sock, found.address, url, exchange, progress)
-                await self._get(url, exchange, progress, wishes)
+                await self._connect(sock, found.address, url, link, progress)
+                await self._get(url, Exchange(link), progress, wishes)
             finally:
-                facts = tcp_facts(counted, family)
+                facts = tcp_facts(sock, family)
                 progress.bytes_out += facts.bytes_out
                 progress.bytes_in += facts.bytes_in
-                exchange.abort()
-                await asyncio.sleep(0)  # the transport lets go of its socket one turn later
+                link.close()
 
     async def _connect(
         self,
         sock: socket.socket,
         address: str,
         url: URL,
-        exchange: Exchange,
+        link: Link,
         progress: _Progress,
     ) -> None:
-        loop = asyncio.get_running_loop()
         started_ns = self._clock.monotonic_ns()
-        await loop.sock_connect(sock, sockaddr(self._device, address, url.port or 0))
+        await connect(sock, sockaddr(self._device, address, url.port or 0))
         connected_ns = self._clock.monotonic_ns()
         progress.phases_us.append(quantise_us((connected_ns - started_ns) / 1000))
         if url.scheme != "https":
-            await loop.create_connection(lambda: exchange, sock=sock)
             progress.phases_us.append(0)
             return
         try:
-            transport, _ = await loop.create_connection(
-                lambda: exchange, sock=sock, ssl=self._context, server_hostname=url.raw_host
-            )
+            tls = await link.shake_hands(self._context, url.raw_host)
         except ssl.SSLCertVerificationError as error:
             progress.chain = refused_chain(error)
             raise
         progress.phases_us.append(quantise_us((self._clock.monotonic_ns() - connected_ns) / 1000))
-        progress.chain = chain_of(transport.get_extra_info("ssl_object"))
+        progress.chain = chain_of(tls)
 
     async def _get(self, url: URL, exchange: Exchange, progress: _Progress, wishes: Wishes) -> None:
         bytes_max = wishes.body_bytes_max or self._body_bytes_max

@@ -216,13 +216,18 @@ class Pinger:
 
 async def _result(waiting: _Waiting, timeout_s: float) -> int | str:
     """Return the result; a reply that the kernel had in time counts, however late we read it."""
+    loop = asyncio.get_running_loop()
+    # What was readable is read before a timer that is due in the same turn of the loop.
+    timer = loop.call_later(timeout_s, _expire, waiting.result)
     try:
-        async with asyncio.timeout(timeout_s):
-            result = await waiting.result
-    except TimeoutError:
-        if not waiting.result.done() or waiting.result.cancelled():
-            return GENERIC_TIMEOUT
-        result = waiting.result.result()
+        result = await waiting.result
+    finally:
+        timer.cancel()
     if isinstance(result, int) and result > timeout_s * 1e9:
         return GENERIC_TIMEOUT
     return result
+
+
+def _expire(result: "asyncio.Future[int | str]") -> None:
+    if not result.done():
+        result.set_result(GENERIC_TIMEOUT)

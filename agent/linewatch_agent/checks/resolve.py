@@ -171,10 +171,15 @@ def page_of(target: Target) -> tuple[URL, str]:
     That is where the URL's name leads, or `host` where that is an address: so a
     target can ask one address for several names.
     """
-    bracketed = f"[{target.host}]" if ":" in target.host else target.host
-    url = URL(target.url or f"https://{bracketed}/")
-    fixed = target.host.startswith("@") or is_literal(target.host)
-    return url, target.host if fixed else url.raw_host or target.host
+    return _page(target.url, target.host)
+
+
+@functools.lru_cache(maxsize=1024)
+def _page(text: str | None, host: str) -> tuple[URL, str]:
+    bracketed = f"[{host}]" if ":" in host else host
+    url = URL(text or f"https://{bracketed}/")
+    fixed = host.startswith("@") or is_literal(host)
+    return url, host if fixed else url.raw_host or host
 
 
 @functools.lru_cache(maxsize=1024)

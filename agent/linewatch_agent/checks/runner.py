@@ -23,6 +23,7 @@ from linewatch_agent.checks.icmp import Pinger
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.random_name import judged, random_name
 from linewatch_agent.checks.resolve import LOOKUP_SHARE, Found, HostFinder, is_literal, page_of
+from linewatch_agent.checks.slack import Slack
 from linewatch_agent.checks.sockets import SYSTEM_CLOCK, Clock, ip_version
 from linewatch_agent.checks.tcp import check_tcp
 from linewatch_agent.checks.tls import shared_context
@@ -47,6 +48,7 @@ class LineChecks:
         context: ssl.SSLContext | None = None,
         body_bytes_max: int = BODY_BYTES_MAX,
         dns_port: int = 53,
+        slack: Slack | None = None,
     ) -> None:
         """Make the checks of `line`.
 
@@ -55,9 +57,11 @@ class LineChecks:
                 for the whole process.
             body_bytes_max: how much of a page is read and hashed.
             dns_port: the port of name servers (tests run where 53 is taken).
+            slack: ends what may end late, when the loop is awake anyway.
         """
         self._line = line
         self._clock = clock
+        self._slack = slack
         self._finder = HostFinder(line, clock=clock, dns_port=dns_port)
         self._pingers = {f: Pinger(line.device, f, clock=clock) for f in (4, 6)}
         self._fetcher = Fetcher(
@@ -159,6 +163,7 @@ class LineChecks:
             is_own=self._finder.is_own,
             timeout_s=max(0.0, deadline - loop.time()),
             clock=self._clock,
+            slack=self._slack,
         )
         return _with_lookup(outcome, found, private=not asked_itself or _is_private(target, found))
 
@@ -212,6 +217,8 @@ def _not_found(found: Found) -> Outcome:
 
 def _with_lookup(outcome: Outcome, found: Found, *, private: bool) -> Outcome:
     """Return the outcome with the lookup's bytes, and without an address that is private."""
+    if not (private or found.bytes_out or found.bytes_in):
+        return outcome
     return replace(
         outcome,
         address=None if private else outcome.address,

@@ -9,6 +9,7 @@ Source: RFC 9293; struct tcp_info.
 import asyncio
 import socket
 
+from linewatch_agent.checks.arrivals import connect
 from linewatch_agent.checks.failures import os_failure
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import AF, Clock, line_socket, sockaddr, tcp_facts
@@ -29,7 +30,7 @@ async def check_tcp(
         try:
             started_ns = clock.monotonic_ns()
             async with asyncio.timeout(timeout_s):
-                await asyncio.get_running_loop().sock_connect(sock, sockaddr(device, address, port))
+                await connect(sock, sockaddr(device, address, port))
             elapsed_us = (clock.monotonic_ns() - started_ns) / 1000
         except OSError as error:
             failure = os_failure(error)

@@ -19,6 +19,8 @@ DIGEST_DIGITS = 16
 
 _CHAIN_ATTRIBUTE = "linewatch_chain"
 _VERSION_TAG = 0xA0
+_X509_FILETYPE_ASN1 = 2
+"""OpenSSL's word for DER."""
 _VERIFY_FAILURES = {
     18: "ssl_unknown_authority",
     19: "ssl_unknown_authority",
@@ -142,6 +144,6 @@ def _presented_chain(tls: ssl.SSLObject) -> list[bytes]:
         return list(public() or ())
     private: Any = tls._sslobj  # type: ignore[attr-defined]
     return [
-        ssl.PEM_cert_to_DER_cert(certificate.public_bytes())
+        certificate.public_bytes(_X509_FILETYPE_ASN1)
         for certificate in private.get_unverified_chain() or ()
     ]

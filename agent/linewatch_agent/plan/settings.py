@@ -67,7 +67,7 @@ class StoreConfig(Section, frozen=True):
 
     max_bytes: Annotated[int, Meta(ge=16 * MIB, le=1024 * 1024 * MIB)] = 512 * MIB
     min_free_bytes: Annotated[int, Meta(ge=MIB, le=1024 * 1024 * MIB)] = 64 * MIB
-    commit_s: Annotated[float, Meta(ge=0.1, le=5)] = 5.0
+    commit_s: Annotated[float, Meta(ge=0.1, le=60)] = 30.0
     commit_records: Annotated[int, Meta(ge=1, le=60)] = 60
     block_records: Annotated[int, Meta(ge=1, le=1000)] = 200
     block_bytes: Annotated[int, Meta(ge=1024, le=32 * 1024)] = 16 * 1024

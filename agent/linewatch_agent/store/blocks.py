@@ -142,6 +142,9 @@ def _segment(
 
 def _parts(records: Sequence[Record]) -> Iterator[list[Record]]:
     """Cut records into runs that each fit one frame and one segment."""
+    if 0 < len(records) <= RECORDS_MAX and len(msgspec.msgpack.encode(records)) < PLAIN_BYTES_MAX:
+        yield list(records)
+        return
     part: list[Record] = []
     size = 0
     for record in records:

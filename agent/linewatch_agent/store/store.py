@@ -45,6 +45,7 @@ from linewatch_core.ids import BootId, Epoch, ProbeId, parse_epoch
 from linewatch_core.records import Body, Gap, GapReason, Record, Stream, stream_of
 from linewatch_core.segment.sealing import FrameContext, RecipientKey
 from linewatch_core.segment.segment import parse_segment
+from linewatch_core.sync.acks import acked_set
 from linewatch_core.sync.messages import StreamAck
 
 _MIB = 1024 * 1024
@@ -186,6 +187,7 @@ class Store:
         self._started_ms = self._now_ms = now_ms
         self._set_aside = opened.set_aside
         self._unsaved_acks: set[Stream] = set()
+        self._is_stopped = False
         with self._db.reading():
             known = self._db.get("epoch")
             self._epoch = new_epoch if known is None else parse_epoch(known)
@@ -234,8 +236,7 @@ class Store:
         with self._db.transaction():
             written = self._write(bodies)
             self._note_last(safe_ms, clean=False)
-            for stream in sorted(self._unsaved_acks):
-                save_stream(self._db, stream, self._streams[stream].row)
+            self._write_acks()
         self._unsaved_acks.clear()
         self._accept(written)
         if self._is_first_commit:
@@ -273,6 +274,10 @@ class Store:
         state.block = None
         return SealedRange(stream, first, last)
 
+    def seal_open(self) -> list[SealedRange]:
+        """Close every open block, however young; return what became segments."""
+        return self._seal_all([s for s, t in self._streams.items() if t.block is not None])
+
     def open_records(self) -> dict[Stream, int]:
         """Return how many committed records are in open blocks."""
         return {s: len(t.block.records) if t.block else 0 for s, t in self._streams.items()}
@@ -307,19 +312,22 @@ class Store:
     def save_ack(self, stream: Stream, ack: StreamAck, *, now_ms: int) -> None:
         """Remember what the server has of `stream`; it may be less than before.
 
-        On a full disk it is remembered in memory until there is room: what is acked is
-        what may go, and an ack that a crash forgets is only asked for again.
+        More than before is written with the next commit (after `stop`, at once): an ack that
+        a crash forgets is only asked for again. Less is written at once, since what is taken
+        for acked goes without a gap; on a full disk it, too, waits for the next commit.
         """
         self._now_ms = now_ms
         state = self._streams[stream]
+        less = acked_set(state.row.ack).difference(acked_set(ack))
         through = min((first - 1 for first, _ in ack.holes), default=ack.through)
         log = log_ack(state.row.ack_log, uptime_ms=self._uptime_ms(), through=through)
         state.row = replace(state.row, ack=ack, ack_log=log)
         self._unsaved_acks.add(stream)
-        with contextlib.suppress(StoreFullError):
-            with self._db.transaction():
-                save_stream(self._db, stream, state.row)
-            self._unsaved_acks.discard(stream)
+        if less or self._is_stopped:
+            with contextlib.suppress(StoreFullError):
+                with self._db.transaction():
+                    self._write_acks()
+                self._unsaved_acks.clear()
 
     def remember(self, name: str, value: bytes) -> None:
         """Keep a small named value, durably. It must tell nothing of what was measured."""
@@ -393,9 +401,13 @@ class Store:
         self._now_ms = now_ms
         sealed = []
         with contextlib.suppress(StoreFullError):
-            sealed = self._seal_all([s for s, t in self._streams.items() if t.block is not None])
-        with contextlib.suppress(StoreFullError), self._db.transaction():
-            self._note_last(now_ms if safe_ms is None else safe_ms, clean=True)
+            sealed = self.seal_open()
+        self._is_stopped = True
+        with contextlib.suppress(StoreFullError):
+            with self._db.transaction():
+                self._note_last(now_ms if safe_ms is None else safe_ms, clean=True)
+                self._write_acks()
+            self._unsaved_acks.clear()
         return sealed
 
     def close(self) -> None:
@@ -498,6 +510,10 @@ class Store:
     def _uptime_ms(self) -> int:
         before_ms = 0 if self._previous is None else self._previous.uptime_ms
         return before_ms + self._now_ms - self._started_ms
+
+    def _write_acks(self) -> None:
+        for stream in sorted(self._unsaved_acks):
+            save_stream(self._db, stream, self._streams[stream].row)
 
     def _note_last(self, safe_ms: int, *, clean: bool) -> None:
         word = _LastWord(self._owner.boot, safe_ms, clean, self._uptime_ms())

@@ -72,6 +72,7 @@ class Uploader:
         self._conn: int | None = None
         self._asked: Send | None = None
         self._resting = False
+        self._backfilling: bool | None = None
         self._open_at = 0.0
         self._heard_s: float | None = None
         self._turns = Turns(self._limits.backfill_turn, self._limits.live_wait_s)
@@ -103,7 +104,15 @@ class Uploader:
         return self._streams[stream].acked.count()
 
     def is_backfilling(self) -> bool:
-        """Return whether records from before this connection are still being sent."""
+        """Return whether records from before this connection are still being sent.
+
+        Asked for with every sample: what follows from an event is worked out once.
+        """
+        if self._backfilling is None:
+            self._backfilling = self._has_backlog()
+        return self._backfilling
+
+    def _has_backlog(self) -> bool:
         if self._conn is None:
             return False
         oldest = self._streams[Stream.RAW].pending().first()
@@ -111,6 +120,11 @@ class Uploader:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take one event at monotonic second `now`; return what to do, in order."""
+        commands = self._take(event, now)
+        self._backfilling = None
+        return commands
+
+    def _take(self, event: Event, now: float) -> list[Command]:
         commands: list[Command] = []
         match event:
             case Held(stream, first, last):
@@ -149,7 +163,7 @@ class Uploader:
         waits = [out.sent_s + self._limits.ack_patience_s for out in self._unacked.values()]
         if self._open_at:
             waits.append(self._open_at)
-        elif self._resting and self.is_backfilling():
+        elif self._resting and self._has_backlog():
             waits.append(self._cycle.rest_until)
         return min(waits, default=None)
 

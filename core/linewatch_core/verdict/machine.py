@@ -114,7 +114,8 @@ class Machine:
             rule = judge_line(view)
             change = self._step(line, now, view, rule)
             if change is not None:
-                span = change_of_line(change, line.series, now.roles)
+                others = [self._memory.lines[one.line] for one in view.others]
+                span = change_of_line(change, line, others, now.roles)
                 news.append(self._told(name, None, change, span))
             if rule.verdict is LineVerdict.OK and line.track.verdict == rule.verdict:
                 keep_normal(line, by_line[name], now, elapsed_ms, self._settings)
@@ -169,7 +170,7 @@ class Machine:
     def _new_boot(self, now: Round) -> list[Transition]:
         """Forget what was on another boot's clock, and say what the records say ended it."""
         for line in self._memory.lines.values():
-            line.rates, line.sights, line.suspected = {}, {}, {}
+            line.rates, line.paces, line.sights, line.suspected = {}, {}, {}, {}
             line.tight_until_ms, line.gateway_known = 0, False
         if now.gap is not GapReason.REBOOTED:
             return self._start_over(now, HOLE_RULE, LineVerdict.UNKNOWN)
@@ -193,7 +194,7 @@ class Machine:
         for name, line in sorted(self._memory.lines.items()):
             if only is not None and name not in only:
                 continue
-            line.series = {}
+            line.series, line.paces = {}, {}
             tracks: list[tuple[str | None, Track, str]] = [(None, line.track, after.value)]
             tracks += [(t, one.track, "unknown") for t, one in sorted(line.targets.items())]
             for target, track, verdict in tracks:

@@ -11,7 +11,7 @@ from linewatch_core.verdict.inputs import Seen
 from linewatch_core.verdict.states import LineVerdict, TargetVerdict
 from linewatch_core.verdict.turns import Outcome
 
-MEMORY_VERSION = 2
+MEMORY_VERSION = 3
 
 
 class Streak(msgspec.Struct):
@@ -85,7 +85,7 @@ class LineMemory(msgspec.Struct):
         gateway_known: the next hop answered in this boot.
         series: the last outcomes of each series, by its key; rates: per target.
         sights: the last outcome of each portal check and random name, per series.
-        goodput: baselines of goodput per target.
+        goodput: baselines of goodput per target; paces: its last outcomes, fine or low.
         signal: the baseline of the signal in dBm.
         suspected: when each suspicion last began, by its two verdicts.
         tight_until_ms: until when dense rounds are wanted.
@@ -98,6 +98,7 @@ class LineMemory(msgspec.Struct):
     rates: dict[str, Rate] = {}
     sights: dict[str, Seen] = {}
     goodput: dict[str, Baseline] = {}
+    paces: dict[str, list[Outcome]] = {}
     signal: Baseline = msgspec.field(default_factory=Baseline)
     suspected: dict[str, int] = {}
     tight_until_ms: int = 0

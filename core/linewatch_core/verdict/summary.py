@@ -6,7 +6,7 @@ line that is `ok`; everything else is taken in from every round.
 
 from collections.abc import Sequence
 
-from linewatch_core.records import Check, Role, ThroughputDetail, VerdictSettings
+from linewatch_core.records import Check, Role, Sample, ThroughputDetail, VerdictSettings
 from linewatch_core.verdict.baseline import Baseline
 from linewatch_core.verdict.evidence import (
     Goodput,
@@ -18,10 +18,11 @@ from linewatch_core.verdict.evidence import (
     portal,
 )
 from linewatch_core.verdict.inputs import Round, Seen
+from linewatch_core.verdict.line_conditions import GOODPUT_RATIO_MAX
 from linewatch_core.verdict.memory import LineMemory, Rate
 from linewatch_core.verdict.states import LineVerdict
 from linewatch_core.verdict.target_evidence import network_of
-from linewatch_core.verdict.turns import note, series_of
+from linewatch_core.verdict.turns import Outcome, keep, note, series_of
 
 RATES_MAX = 64
 SIGHTS_MAX = 64
@@ -43,6 +44,7 @@ def take_in(line: LineMemory, seen: Sequence[Seen], now: Round, settings: Verdic
         if rate is not None:
             line.rates.pop(sample.target, None)
             line.rates[sample.target] = rate
+            _note_pace(line, sample, rate, now, settings)
             if len(line.rates) > RATES_MAX:
                 del line.rates[next(iter(line.rates))]
     oldest_ms = now.round_ms - settings.carry_ms
@@ -117,18 +119,37 @@ def _rate(one: Seen) -> Rate | None:
     return Rate(sample.mono_ms, detail.bytes_per_s, network, one.seq)
 
 
+def _note_pace(
+    line: LineMemory, sample: Sample, rate: Rate, now: Round, settings: VerdictSettings
+) -> None:
+    """Remember whether a goodput was low: good goodput is no chance, low goodput may be."""
+    ratio = _ratio(line, sample.target, rate, now, settings)
+    if ratio is None or not isinstance(sample.detail, ThroughputDetail):
+        return
+    fine = ratio >= GOODPUT_RATIO_MAX
+    # The phases, and at the latest then what was counted: it had ended by then.
+    took_ms = -(-(sum(sample.timings_us) + sample.detail.duration_us) // 1000)
+    keep(line.paces, sample.target, Outcome(sample.mono_ms, took_ms, fine, fine, fine))
+
+
+def _ratio(
+    line: LineMemory, target: str, rate: Rate, now: Round, settings: VerdictSettings
+) -> float | None:
+    baseline = line.goodput.get(target)
+    normal = None if baseline is None else baseline.normal(hour=now.hour, settings=settings)
+    return rate.bytes_per_s / normal if normal else None
+
+
 def _goodput(line: LineMemory, now: Round, settings: VerdictSettings) -> Goodput:
     """Hold recent goodput against its normal; of anchors in one network the best counts."""
     ratios: dict[str, float] = {}
     seqs = []
     for target, rate in line.rates.items():
-        baseline = line.goodput.get(target)
-        if baseline is None or now.round_ms - rate.mono_ms > settings.carry_ms:
+        if now.round_ms - rate.mono_ms > settings.carry_ms:
             continue
-        normal = baseline.normal(hour=now.hour, settings=settings)
-        if not normal:
+        ratio = _ratio(line, target, rate, now, settings)
+        if ratio is None:
             continue
-        ratio = rate.bytes_per_s / normal
         ratios[rate.network] = max(ratio, ratios.get(rate.network, 0.0))
         seqs.append(rate.seq)
     return Goodput(tuple(ratios[network] for network in sorted(ratios)), tuple(sorted(seqs)))

@@ -5,6 +5,7 @@ carried over from an earlier one for a while; the machine hands them in with
 this round's. No thresholds here; they stand beside their rules.
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,7 @@ def _foreign_sign(sample: Sample, truth: CachedTruth) -> str | None:
     return page.issuer_sha256
 
 
+@functools.lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
     """Return the /24 or /48 of an address: a coarse stand-in for "whose it is"."""
     parsed = parse(address)

@@ -68,12 +68,17 @@ def judge_targets(
             rule_version=rule.version,
             round_ms=now.round_ms,
             until_ms=max(each.sample.mono_ms for each in mine[target]),
-            rests_ms=min([now.round_ms, *(each.sample.mono_ms for each in seen)]),
+            rests_ms=min(_alternations_ms(seen), default=now.round_ms),
             seqs=sorted(each.seq for each in seen),
         )
         change = step(one.track, said, TargetVerdict(one.track.verdict), settings)
         if change is not None:
             yield target, change, change_of_target(change, line.series, target)
+
+
+def _alternations_ms(seen: Sequence[Seen]) -> list[int]:
+    """Return when those by name began: slowness, or that there is none, rests on them alone."""
+    return [each.sample.mono_ms for each in seen if each.sample.check is Check.SNI]
 
 
 def _forget_unmeasured(

@@ -51,11 +51,16 @@ def series_of(sample: Sample) -> str:
 
 def note(series: dict[str, list[Outcome]], sample: Sample) -> None:
     """Take a sample into account; samples must come in the order of `mono_ms`."""
-    key = series_of(sample)
-    kept = series.pop(key, None) or []
     took_ms = -(-(sample.rtt_us or 0) // 1000)
     sure = sample.failure != TIMEOUT or isinstance(sample.detail, AlternationDetail)
-    kept.append(Outcome(sample.mono_ms, took_ms, answered(sample), _fine(sample), sure))
+    outcome = Outcome(sample.mono_ms, took_ms, answered(sample), _fine(sample), sure)
+    keep(series, series_of(sample), outcome)
+
+
+def keep(series: dict[str, list[Outcome]], key: str, outcome: Outcome) -> None:
+    """Add an outcome to its series, and forget what is too old, or too much."""
+    kept = series.pop(key, None) or []
+    kept.append(outcome)
     if len(kept) > OUTCOMES_MAX:
         del kept[0]
     series[key] = kept

@@ -132,8 +132,8 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
             "line 2: schedule.jitter_s: expected less than half of period_s (15), found 15",
         ),
         (
-            "[store]\ncommit_s = 6",
-            "line 2: store.commit_s: expected a number from 0.1 to 5, found 6",
+            "[store]\ncommit_s = 61",
+            "line 2: store.commit_s: expected a number from 0.1 to 60, found 61",
         ),
         (
             "[store]\nblock_s = 30",

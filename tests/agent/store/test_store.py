@@ -103,14 +103,28 @@ def test_a_segment_is_found_by_any_of_its_numbers(tmp_path: Path) -> None:
 
 
 def test_an_ack_is_remembered(tmp_path: Path) -> None:
-    """Forward, with holes, and backwards: the next start has the last word."""
+    """More than before with the next commit, less than before at once, all of it at a stop."""
     probe = Probe(tmp_path / "s")
     probe.commit(*samples(1, 5))
-    for ack in (StreamAck(5), StreamAck(5, ((2, 3),)), StreamAck(1)):
+    kept = StreamAck(0)
+    plan = (
+        (StreamAck(5), False, kept),
+        (StreamAck(5), True, StreamAck(5)),
+        (StreamAck(5, ((2, 3),)), False, StreamAck(5, ((2, 3),))),
+        (StreamAck(1), False, StreamAck(1)),
+        (StreamAck(4), False, StreamAck(1)),
+    )
+    for number, (ack, commits, kept) in enumerate(plan):
         probe.store.save_ack(Stream.RAW, ack, now_ms=9)
         assert probe.store.acks()[Stream.RAW] == ack
-        reopened = Probe(probe.power_cut(tmp_path / f"copy{ack.through}{len(ack.holes)}"))
-        assert reopened.store.acks()[Stream.RAW] == ack
+        if commits:
+            probe.commit(sample(6))
+        reopened = Probe(probe.power_cut(tmp_path / f"copy{number}"))
+        assert reopened.store.acks()[Stream.RAW] == kept
+    probe.store.stop(now_ms=10)
+    assert Probe(probe.power_cut(tmp_path / "stopped")).store.acks()[Stream.RAW] == StreamAck(4)
+    probe.store.save_ack(Stream.RAW, StreamAck(6), now_ms=11)
+    assert Probe(probe.power_cut(tmp_path / "after")).store.acks()[Stream.RAW] == StreamAck(6)
 
 
 def test_connection_numbers_ascend_over_power_cuts(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """When a change happened: the interval holds the true moment, and is as narrow as the samples."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
-from linewatch_core.records import Sample, Transition
+from linewatch_core.records import Sample, ThroughputDetail, Transition
 from linewatch_core.verdict import Machine, Round, Seen
 from linewatch_core.verdict.turns import IN_FLIGHT_MS
-from tests.core.verdict.scenes import TIMEOUT, UP, Look, Probe
+from tests.core.verdict.scenes import CUT, TIMEOUT, UP, Look, Probe, mobile
 
 
 def _changed(made: Round, cut_ms: int, back_ms: int | None) -> Round:
@@ -92,3 +94,67 @@ def test_a_suspicion_asks_for_dense_rounds_for_two_minutes_and_not_again_at_once
     probe.run({"fixed": UP}, rounds=20)
     probe.run({"fixed": Look(domestic=0, abroad=0, udp=False)}, rounds=1)
     assert probe.machine.wants_tight_schedule(probe.now_ms)
+
+
+PACE_EVERY = 10
+"""Rounds between two measurements of goodput: five minutes."""
+
+
+def _paced(made: Round, slow_ms: int, fast_ms: int, *, busy: frozenset[str]) -> Round:
+    """Return a round with goodput in every tenth only, a tenth of it between two moments."""
+    samples = []
+    for one in made.samples:
+        sample = one.sample
+        if isinstance(sample.detail, ThroughputDetail):
+            if made.round_ms // 30_000 % PACE_EVERY:
+                continue
+            rate = 100_000 if slow_ms <= sample.mono_ms < fast_ms else 1_000_000
+            detail = ThroughputDetail(rate, 1_000_000, rate)
+            was_busy = sample.target in busy and sample.mono_ms > slow_ms - 1_200_000
+            sample = msgspec.structs.replace(sample, detail=detail, busy=was_busy)
+        samples.append(Seen(one.seq, sample))
+    return replace(made, samples=tuple(samples))
+
+
+@pytest.mark.parametrize("busy", [frozenset(), frozenset({"i3"})])
+@pytest.mark.parametrize("offset_ms", range(0, 300_000, 37_000))
+def test_a_throttle_is_dated_by_goodput_alone(offset_ms: int, busy: frozenset[str]) -> None:
+    """Between the last good and the first low goodput, though an anchor's is not known for long."""
+    slow_ms, fast_ms = 40 * 300_000 + offset_ms, 50 * 300_000 + offset_ms
+    probe = Probe()
+    look = {"fixed": replace(UP, goodput=(1.0,) * 4)}
+    told: list[Transition] = []
+    while probe.now_ms < fast_ms + 1_800_000:
+        made = _paced(probe.round(look), slow_ms, fast_ms, busy=busy)
+        told += probe.machine.handle(made)
+    onset, restored = (one for one in told if one.before != "unknown")
+    assert (onset.after, restored.after) == ("throttled", "ok")
+    for one, at_ms in ((onset, slow_ms), (restored, fast_ms)):
+        assert one.earliest_ms <= at_ms <= one.latest_ms
+        assert one.latest_ms - one.earliest_ms <= 300_000 + 2 * IN_FLIGHT_MS
+
+
+@pytest.mark.parametrize("offset_ms", range(0, 30_000, 3_700))
+def test_darkness_ends_on_a_dead_line_when_another_one_comes_back(offset_ms: int) -> None:
+    """The mobile line is as dead as before: the fixed one's anchors date that it is alone now."""
+    back_ms, cut_ms = 600_000 + offset_ms, 900_000 + offset_ms
+    probe = Probe()
+    probe.run({"fixed": UP, "sim": mobile()})
+    told: list[Transition] = []
+    while probe.now_ms < 1_200_000:
+        made = probe.round({"fixed": UP, "sim": mobile(CUT)})
+        samples = tuple(
+            Seen(one.seq, _failed(one.sample))
+            if one.sample.line == "fixed" and not back_ms <= one.sample.mono_ms < cut_ms
+            else one
+            for one in made.samples
+        )
+        told += probe.machine.handle(replace(made, samples=samples))
+    ends, begins = (one for one in told if one.line == "sim" and one.before != "ok")
+    assert [(one.before, one.after) for one in (ends, begins)] == [
+        ("dark", "line_dead"),
+        ("line_dead", "dark"),
+    ]
+    for one, at_ms in ((ends, back_ms), (begins, cut_ms)):
+        assert one.earliest_ms <= at_ms <= one.latest_ms
+        assert one.latest_ms - one.earliest_ms <= 30_000 + IN_FLIGHT_MS
