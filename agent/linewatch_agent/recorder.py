@@ -20,7 +20,7 @@ from linewatch_agent.store.store import Store, StoreCounts
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
-from linewatch_core.records import Body, Record, Sample
+from linewatch_core.records import Body, Check, Record, Sample
 
 log = structlog.get_logger()
 
@@ -29,6 +29,9 @@ COMMIT_SHARE = 0.9
 WAITING_MAX = 20_000
 """Records kept in memory while the disk refuses: some hours of default load, under 8 MB."""
 RETRY_S = 5.0
+NEWS_S = 4.0
+"""A check that begins to fail, or to answer again, is committed this soon: it may begin a
+suspicion, and verdicts rest on what is committed."""
 SEAL_EVERY_S = 5.0
 
 
@@ -90,16 +93,19 @@ class Recorder:
         self._waiting = Waiting(records_max=waiting_max)
         self._oldest_s = 0.0
         self._urgent = False
+        self._answered: dict[tuple[str, str, Check, int], bool] = {}
+        self._news_s: float | None = None
         self._retry_at_s: float | None = None
         self._wake = asyncio.Event()
         self._step: asyncio.Task[None] | None = None
         self.state = RecorderState(store.counts())
 
     def sample(self, sample: Sample) -> None:
-        """Take one sample; it is on the disk within `commit_s`."""
+        """Take one sample; it is on the disk within `commit_s`, or NEWS_S if it is news."""
         self.state.measured += 1
         self._rollup.add(sample)
         self._put(sample)
+        self._note(sample)
         if len(self._waiting) >= self._commit_records:
             self._wake.set()
 
@@ -108,6 +114,15 @@ class Recorder:
         self._put(body)
         self._urgent = True
         self._wake.set()
+
+    def _note(self, sample: Sample) -> None:
+        """Let what waits be committed soon if a check begins to fail, or to answer again."""
+        series = (sample.line, sample.target, sample.check, sample.family)
+        answered = sample.failure is None
+        if self._answered.get(series, answered) is not answered and self._news_s is None:
+            self._news_s = clock.mono_s() + min(NEWS_S, self._commit_s)
+            self._wake.set()
+        self._answered[series] = answered
 
     def safe_ms(self) -> int:
         """Return the time before which all that was measured is on the disk, or told as lost."""
@@ -157,7 +172,8 @@ class Recorder:
             return self._retry_at_s
         if self._urgent or len(self._waiting) >= self._commit_records:
             return 0.0
-        return self._oldest_s + self._commit_s
+        due_s = self._oldest_s + self._commit_s
+        return due_s if self._news_s is None else min(due_s, self._news_s)
 
     async def _work(self) -> None:
         now_s = clock.mono_s()
@@ -186,7 +202,7 @@ class Recorder:
         group = self._waiting.group(self._commit_records)
         safe_ms = self._waiting.safe_ms(self._measured_ms(), after=len(group), told=True)
         bodies = [*self._waiting.overrun(self._boot, now_ms=now_ms), *group]
-        self._urgent = False
+        self._urgent, self._news_s = False, None
         try:
             records = await self._writer.run(
                 lambda: self._store.commit(bodies, now_ms=now_ms, safe_ms=safe_ms)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from linewatch_agent import clock
-from linewatch_agent.recorder import Listeners, Recorder
+from linewatch_agent.recorder import NEWS_S, Listeners, Recorder
 from linewatch_agent.store.database import StoreDamagedError, StoreFullError
 from linewatch_agent.store.room import Thinned
 from linewatch_agent.store.store import Store, StoreLimits
@@ -201,6 +201,29 @@ async def test_samples_wait_for_each_other_but_no_longer_than_told(
         r.recorder._wake.set()
         await until(lambda: r.disk.commits)
         assert [len(bodies) for bodies, _ in r.disk.commits] == [2]
+
+
+async def test_news_does_not_wait_for_the_next_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that answers again is on the disk in seconds: verdicts rest on what is there."""
+    now = {"s": 100.0}
+    monkeypatch.setattr(clock, "mono_s", lambda: now["s"])
+    async with rig(tmp_path) as r:
+        r.recorder.sample(sample(1))
+        r.recorder.sample(sample(2))
+        r.recorder.sample(sample(3, target="another"))
+        now["s"] += NEWS_S + 1
+        r.recorder._wake.set()
+        await asyncio.sleep(0.05)
+        assert r.disk.attempts == 0
+        r.recorder.sample(msgspec.structs.replace(sample(4), failure=None))
+        await asyncio.sleep(0.05)
+        assert r.disk.attempts == 0
+        now["s"] += NEWS_S
+        r.recorder._wake.set()
+        await until(lambda: r.disk.commits)
+        assert [len(bodies) for bodies, _ in r.disk.commits] == [4]
 
 
 async def test_a_sample_is_on_the_disk_by_itself(tmp_path: Path) -> None:

@@ -132,14 +132,15 @@ def fill(folder: Path) -> None:
     probe = Probe(folder, limits=StoreLimits(free_bytes_min=0))
     db, a_copy = probe.store._db, probe.store.counts().bytes
     step = max(state.next_seq for state in probe.store._streams.values())
+    (last_id,) = db.execute("SELECT max(id) FROM segment").fetchone()
     for number in range(1, -(-BYTES_MAX // a_copy)):
         left = min(1.0, (BYTES_MAX - number * a_copy) / a_copy)
         with db.transaction():
             db.execute(
                 "INSERT INTO segment (stream, first_seq, last_seq, header, body, body_bytes) "
                 "SELECT stream, first_seq + ?, last_seq + ?, header, body, body_bytes "
-                "FROM segment WHERE first_seq < ? AND id <= ? * (SELECT max(id) FROM segment)",
-                (number * step, number * step, step, left),
+                "FROM segment WHERE id <= ?",
+                (number * step, number * step, int(last_id * left)),
             )
     close_all()
 

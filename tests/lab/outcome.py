@@ -58,13 +58,16 @@ class Outcome:
         return row.after != "unknown" and row.error_s > self.error_max_s
 
     def rounds_to_tell(self, row: Row) -> int | None:
-        """Return in which whole round after a change, and its hold, it was told; None: untimed."""
+        """Return in which whole round after a change, and its hold, it was told; None: untimed.
+
+        0: at once.
+        """
         if row.late_s is None or row.after in UNTIMED:
             return None
         slow = LineVerdict.THROTTLED in (row.before, row.after)
         from_s = row.at_s + (THROTTLED_ROUNDS * self.pace.period_s if slow else 0.0)
         until_s = row.at_s + row.late_s
-        return bisect_right(self.rounds_s, until_s) - bisect_left(self.rounds_s, from_s)
+        return max(0, bisect_right(self.rounds_s, until_s) - bisect_left(self.rounds_s, from_s))
 
     @property
     def rounds_to_tell_max(self) -> int | None:
