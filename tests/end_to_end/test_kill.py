@@ -21,6 +21,7 @@ MATCH_MS = 300
 PORTS = {9000: "site-a", 9001: "site-b"}
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills_wanted", [20, pytest.param(60, marks=pytest.mark.slow)])
 def test_kill_nine_loses_at_most_the_last_five_seconds(tmp_path: Path, kills_wanted: int) -> None:
     """After kills -9 in an outage: missing 0, duplicates 0, each loss within 5 s and told."""
