@@ -150,20 +150,20 @@ def _example_config(_: argparse.Namespace) -> int:
 
 
 def _enrol(options: argparse.Namespace) -> int:
-    from linewatch_agent import enrol
+    from linewatch_agent.identity import enrol
 
     print(asyncio.run(enrol.enrol(options.token, options.state)))
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    from linewatch_agent import enrol
     from linewatch_agent.app import Agent
+    from linewatch_agent.identity.identity import load_identity
     from linewatch_agent.plan_file import read_plan
     from linewatch_agent.snapshot import snapshot
 
     plan = read_plan(options.config)
-    identity = enrol.load_identity(options.state)
+    identity = load_identity(options.state)
 
     async def measure() -> None:
         await Agent(options.state, plan, identity).run(snapshot)

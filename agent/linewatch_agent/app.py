@@ -17,15 +17,18 @@ from typing import Any
 import structlog
 from nacl.signing import VerifyKey
 
-from linewatch_agent import clock, enrol
-from linewatch_agent.backend import AgentBackend
+from linewatch_agent import clock
+from linewatch_agent.agent_backend import AgentBackend
 from linewatch_agent.export_socket import ExportServer
+from linewatch_agent.identity import enrol
+from linewatch_agent.identity.identity import Identity
 from linewatch_agent.judge import Judge
 from linewatch_agent.meter import Meter
 from linewatch_agent.modems.watch import ModemWatch
-from linewatch_agent.mqtt_client import parse_endpoint, tls_context
+from linewatch_agent.mqtt.fleet_tls import tls_context
 from linewatch_agent.plan.calendar import watch_at
 from linewatch_agent.plan.check_cost import TRACE_BYTES
+from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.plan.pace import Pace, pace_of
 from linewatch_agent.plan.schedule import Slot
 from linewatch_agent.plan.tracing import TRACED_ROLES, Tracing
@@ -36,14 +39,14 @@ from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.status import StatusServer
 from linewatch_agent.store.database import StoreFullError
-from linewatch_agent.store.giving import Wanted, next_segment, wanted_ranges
+from linewatch_agent.store.giving import Wanted, give
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.opening import lock_directory
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
-from linewatch_agent.uplink import Uplink
+from linewatch_agent.uplink.uplink import Uplink
 from linewatch_agent.watcher import LineWatcher
 from linewatch_core.ids import EPOCH_RANDOM_BYTES, Epoch
 from linewatch_core.records import (
@@ -83,7 +86,7 @@ TRUTH = "truth"
 class Agent:
     """A running agent on one state folder."""
 
-    def __init__(self, state_dir: Path, plan: Plan, identity: enrol.Identity) -> None:
+    def __init__(self, state_dir: Path, plan: Plan, identity: Identity) -> None:
         """Open everything that a start needs.
 
         Raises:
@@ -302,16 +305,10 @@ class Agent:
         """Yield what a carrier wants; blocks are closed for it, so that it gets the last minute."""
         for one in await self.writer.run(self.store.seal_open):
             self._on_sealed(one)
-        for message in self.keys.messages_after(None):
-            yield message
-        for stream, first, last in await self.writer.run(
-            lambda: list(wanted_ranges(self.store, wanted))
-        ):
-            step = partial(next_segment, self.store, stream, last=last)
-            seq = first
-            while (found := await self.writer.run(partial(step, seq))) is not None:
-                yield found[1]
-                seq = found[0] + 1
+        given = give(self.store, self.keys, wanted)
+        # One item at a time on the store's thread: what is measured meanwhile need not wait.
+        while (item := await self.writer.run(partial(next, given, None))) is not None:
+            yield item
 
     def _on_sample(self, sample: Sample) -> None:
         self.recorder.sample(sample)

@@ -7,7 +7,6 @@ message, None or MalformedError. Source: RFC 1035 section 4, RFC 6891, RFC 7830,
 """
 
 import functools
-import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
@@ -94,15 +93,6 @@ def read_reply(query: Query, data: bytes) -> Message | None:
         elif rtype == _OPT and number >= answers + authorities:
             rcode |= ttl >> 24 << 4
     return Message(rcode, tuple(found), bool(flags & _TC))
-
-
-def is_address(host: str) -> bool:
-    """Return whether `host` is an address, and so no name to ask for."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @functools.lru_cache(maxsize=1024)

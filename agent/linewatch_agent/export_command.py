@@ -13,13 +13,13 @@ from pathlib import Path
 
 from linewatch_agent import clock
 from linewatch_agent.export_socket import ask_for
-from linewatch_agent.identity import Identity, load_identity
+from linewatch_agent.identity.identity import Identity, load_identity
 from linewatch_agent.store.carrying import CarryError, ParcelFolder
 from linewatch_agent.store.database import STORE_FILE
 from linewatch_agent.store.giving import Wanted, give
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.opening import lock_directory
-from linewatch_agent.store.salvage import damaged_stores, salvage
+from linewatch_agent.store.opening import damaged_stores, lock_directory
+from linewatch_agent.store.salvage import salvage
 from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
 from linewatch_core.ids import EPOCH_RANDOM_BYTES, Epoch
 from linewatch_core.records import Stream

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from linewatch_agent import clock
+from linewatch_agent.durable import write_whole
 from linewatch_agent.lines import LineIds, find_lines
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.settings import Config
@@ -48,12 +48,7 @@ def save_line_ids(state_dir: Path, ids: LineIds) -> None:
         OSError: it can't be written.
     """
     path = state_dir / LINE_IDS_FILE
-    new = path.with_suffix(".new")
-    with new.open("w") as file:
-        file.write(json.dumps(ids.known))
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
+    write_whole(path, json.dumps(ids.known).encode())
 
 
 class LineWatcher:

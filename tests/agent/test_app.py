@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from linewatch_agent import clock
 from linewatch_agent.app import LEDGERS, Agent
-from linewatch_agent.identity import Identity
+from linewatch_agent.identity.identity import Identity
 from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.pace import Pace
@@ -22,7 +22,7 @@ from linewatch_agent.plan.truth import Proof
 from linewatch_agent.plan.verdict_settings import verdict_settings
 from linewatch_agent.plan_file import Plan
 from linewatch_agent.snapshot import in_words, snapshot
-from linewatch_agent.uplink import UplinkState
+from linewatch_agent.uplink.session import UplinkState
 from linewatch_core.records import (
     Anchor,
     AnchorSource,

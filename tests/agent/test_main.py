@@ -15,13 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.enrol import prepare_from
 from linewatch_agent.status import NotRunningError, ask
 from linewatch_agent.store.opening import LOCK_FILE
 from linewatch_agent.store.peek import peek
 from linewatch_core.records import Stream
-from linewatch_server.fleet import enrolment
-from tests.support.broker import init_server, utc_now
+from tests.support.enrolled import enrolled_state, until
 from tests.support.netns import Netns, namespaces, wire
 from tests.support.world import AGENT
 
@@ -83,23 +81,10 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, nowhere: Netns) -> Machine:
     """A machine that is a probe already; its server can't be reached."""
-    layout = init_server(tmp_path / "server")
-    token = tmp_path / "token.toml"
-    token.write_text(enrolment.enrol(layout.directory, label="x", now=utc_now()))
-    state = tmp_path / "state"
-    prepare_from(token, state)
+    state = enrolled_state(tmp_path)
     config = tmp_path / "agent.toml"
     config.write_text(CONFIG)
     return Machine(nowhere, state, config)
-
-
-def until(true: Callable[[], object], process: "subprocess.Popen[str]") -> None:
-    """Wait for what must come true while the process runs."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def answers(state: Path) -> bool:

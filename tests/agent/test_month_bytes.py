@@ -19,9 +19,9 @@ import pytest
 
 from linewatch_agent.checks.icmp_packets import ECHO_BYTES
 from linewatch_agent.checks.sockets import IP_HEADER_BYTES
-from linewatch_agent.dns_message import is_address
 from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.target_choice import resolve_targets
+from linewatch_agent.plan.target_words import address_version
 from linewatch_agent.targets import load_target_sets
 from linewatch_core.targets import Target
 from tests.agent.checks.servers import answer, dns_server
@@ -64,13 +64,15 @@ def default_targets() -> tuple[Target, ...]:
 def literals() -> list[str]:
     """Return the IPv4 addresses that targets name."""
     hosts = {target.host for target in default_targets()}
-    return sorted(host for host in hosts if is_address(host) and ":" not in host)
+    return sorted(host for host in hosts if address_version(host) == 4)
 
 
 def named() -> dict[str, str]:
     """Return an address for every name that is asked for: public ones, which no rule suspects."""
     asked = {name for target in default_targets() for name in (target.host, target.query) if name}
-    names = sorted(name for name in asked if not is_address(name) and not name.startswith("@"))
+    names = sorted(
+        name for name in asked if address_version(name) is None and not name.startswith("@")
+    )
     return {name: f"93.184.216.{number}" for number, name in enumerate(names, 1)}
 
 

@@ -168,7 +168,7 @@ async def test_a_card_that_takes_nothing_does_not_stop_the_watch(
 def test_a_power_cut_leaves_the_old_ids_or_the_new(tmp_path: Path) -> None:
     """The file is put in place whole; a draft that was cut short means nothing."""
     save_line_ids(tmp_path, LineIds({"aa": "fixed-1"}))
-    (tmp_path / "lines.new").write_text('{"aa": "fix')
+    (tmp_path / "lines.json.new").write_text('{"aa": "fix')
     assert load_line_ids(tmp_path).known == {"aa": "fixed-1"}
     save_line_ids(tmp_path, LineIds({"aa": "fixed-1", "bb": "fixed-2"}))
     assert load_line_ids(tmp_path).known == {"aa": "fixed-1", "bb": "fixed-2"}

@@ -18,14 +18,17 @@ from typing import Any
 import msgspec
 from nacl.signing import VerifyKey
 
-from linewatch_agent import clock, enrol, uplink
-from linewatch_agent.backend import AgentBackend
-from linewatch_agent.fleet_tls import tls_context
-from linewatch_agent.mqtt_client import LineClient, parse_endpoint
+from linewatch_agent import clock
+from linewatch_agent.agent_backend import AgentBackend
+from linewatch_agent.identity.identity import Identity, load_identity
+from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
+from linewatch_agent.uplink import uplink
 from linewatch_core.ids import BootId, Epoch
 from linewatch_core.records import Body, Record, Stream
 from linewatch_core.segment.sealing import RecipientKey
@@ -53,8 +56,8 @@ class Told:
 
 def _open(
     state: Path, boot: BootId, *, block_records: int = 200
-) -> tuple[Store, SigningKeys, enrol.Identity]:
-    identity = enrol.load_identity(state)
+) -> tuple[Store, SigningKeys, Identity]:
+    identity = load_identity(state)
     keys = SigningKeys.open(
         state,
         probe=identity.probe,

@@ -17,11 +17,13 @@ from typing import Any
 import structlog
 from nacl.signing import VerifyKey
 
-from linewatch_agent import clock, uplink
-from linewatch_agent.fleet_tls import tls_context
-from linewatch_agent.mqtt_client import LineClient, open_socket, parse_endpoint
-from linewatch_agent.uplink_backend import LoadedSegment
-from linewatch_agent.way_order import Way
+from linewatch_agent import clock
+from linewatch_agent.mqtt.client import LineClient, open_socket
+from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.plan.endpoint import parse_endpoint
+from linewatch_agent.uplink import uplink
+from linewatch_agent.uplink.backend import LoadedSegment
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.ids import Epoch, ProbeId
 from linewatch_core.records import Record, Stream
 from linewatch_core.segment import sealing

@@ -35,6 +35,6 @@ lost; everything measured is stored or lies in a gap; no epoch ended but by rot.
 Not in the model: a disk that says it synced and did not; directory entries that come back
 in another order; rot of the running agent's page cache, of the signing keys, of the server's
 archive, or twice in a run; bytes that an attacker makes (tests/core, tests/server have
-those); MQTT's own packets, TLS, and the drivers with their tasks (tests/agent/test_uplink
+those); MQTT's own packets, TLS, and the drivers with their tasks (tests/agent/uplink
 and tests/end_to_end have those, with a real broker).
 """

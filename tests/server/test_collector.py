@@ -12,8 +12,8 @@ import aiomqtt
 import pytest
 from nacl.signing import SigningKey, VerifyKey
 
-from linewatch_agent.enrol import Identity
-from linewatch_agent.mqtt_client import LineClient
+from linewatch_agent.identity.identity import Identity
+from linewatch_agent.mqtt.client import LineClient
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics

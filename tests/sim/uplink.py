@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from linewatch_agent.uplink import POKE_SPREAD_S, STEADY_S, backoff_ceiling_s
+from linewatch_agent.uplink.uplink import POKE_SPREAD_S, STEADY_S, backoff_ceiling_s
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
 from linewatch_core.sync.ingestor import SayAck

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import aiomqtt
 
-from linewatch_agent import enrol as agent_enrol
-from linewatch_agent.mqtt_client import Endpoint, LineClient, tls_context
+from linewatch_agent.identity import enrol as agent_enrol
+from linewatch_agent.identity.identity import Identity, load_identity
+from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_core.sync import topics
 from linewatch_server.broker.files import broker_pid, load_authority
 from linewatch_server.broker.process import BrokerProcess
@@ -79,9 +82,7 @@ class LocalServer:
         identifier = secrets.token_hex(8)
         return LineClient(endpoint or self.mqtts, tls=tls, identifier=identifier, budget_s=budget_s)
 
-    def probe_client(
-        self, identity: agent_enrol.Identity, *, endpoint: Endpoint | None = None
-    ) -> LineClient:
+    def probe_client(self, identity: Identity, *, endpoint: Endpoint | None = None) -> LineClient:
         """Return a client with an enrolled probe's certificate."""
         return self.client(identity.certificate_path, identity.key_path, endpoint=endpoint)
 
@@ -90,12 +91,12 @@ class LocalServer:
         path.write_text(enrolment.enrol(self.layout.directory, label=label, now=utc_now()))
         return path
 
-    async def enrol_probe(self, state: Path) -> agent_enrol.Identity:
+    async def enrol_probe(self, state: Path) -> Identity:
         """Enrol a probe the way a person would, over this broker."""
         token = self.write_token(state.with_name(f"{state.name}.token.toml"))
         async with self.answering():
             await agent_enrol.enrol(token, state)
-        return agent_enrol.load_identity(state)
+        return load_identity(state)
 
     def kill_broker(self) -> None:
         """Kill the broker; it is started again by itself, as on a server."""

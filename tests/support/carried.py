@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
-from linewatch_agent.identity import Identity, prepare
+from linewatch_agent.identity.identity import Identity, prepare
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
 from linewatch_core.enrolment import decode_token

@@ -11,12 +11,12 @@ from typing import Any
 from nacl.signing import SigningKey, VerifyKey
 
 from linewatch_agent import clock
-from linewatch_agent.enrol import Identity
-from linewatch_agent.fleet_tls import FleetContext, tls_context
-from linewatch_agent.mqtt_client import LineClient
-from linewatch_agent.uplink import Uplink
-from linewatch_agent.uplink_backend import LoadedSegment
-from linewatch_agent.way_order import Way
+from linewatch_agent.identity.identity import Identity
+from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.fleet_tls import FleetContext, tls_context
+from linewatch_agent.uplink.backend import LoadedSegment
+from linewatch_agent.uplink.uplink import Uplink
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics

@@ -12,12 +12,11 @@ import functools
 import secrets
 import socket
 import ssl
-import struct
 
 from yarl import URL
 
 from linewatch_agent.checks.arrivals import connect
-from linewatch_agent.checks.dns_exchange import Heard
+from linewatch_agent.checks.dns_exchange import MESSAGE_BYTES_MAX, Heard, ask_stream
 from linewatch_agent.checks.dns_packets import NotAReply, parse_reply
 from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY, EOF
 from linewatch_agent.checks.http import Fetcher
@@ -38,7 +37,6 @@ from linewatch_core.targets import Resolver
 
 PAD_BYTES = 128
 _MESSAGE = "application/dns-message"
-_MESSAGE_BYTES_MAX = 65_535
 
 
 @functools.cache
@@ -68,9 +66,7 @@ async def ask_tls(
             async with asyncio.timeout(timeout_s):
                 await connect(sock, sockaddr(device, resolver.address, resolver.tls_port))
                 await link.shake_hands(context, resolver.name or resolver.address)
-                framed = struct.pack("!H", len(query.wire)) + query.wire
-                await link.send(framed, unread_bytes_max=_MESSAGE_BYTES_MAX)
-                data = await _message(link)
+                data = await ask_stream(link, query)
                 _take(heard, query, data, (clock.monotonic_ns() - started_ns) / 1000)
         except OSError as error:
             heard.failure = tls_failure(error)
@@ -103,7 +99,7 @@ async def ask_https(
         timeout_s=timeout_s,
         wishes=Wishes(
             headers={"Accept": _MESSAGE},
-            body_bytes_max=_MESSAGE_BYTES_MAX,
+            body_bytes_max=MESSAGE_BYTES_MAX,
             on_part=body.extend,
         ),
     )
@@ -115,18 +111,6 @@ async def ask_https(
             return heard
         _take(heard, query, bytes(body), (clock.monotonic_ns() - started_ns) / 1000)
     return heard
-
-
-async def _message(link: Link) -> bytes:
-    """Return the first message of a stream, of which two bytes before it tell the length."""
-    data, whole = b"", 2
-    while len(data) < whole:
-        part = await link.read()
-        if not part:
-            raise asyncio.IncompleteReadError(data, whole)
-        data += part
-        whole = 2 + int.from_bytes(data[:2], "big") if len(data) >= 2 else 2
-    return data[2:whole]
 
 
 def _question_url(resolver: Resolver, query: Query) -> URL:

@@ -21,6 +21,7 @@ from linewatch_agent.checks.dns_packets import (
     parse_reply,
 )
 from linewatch_agent.checks.failures import EOF, GENERIC_TIMEOUT, os_failure
+from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.slack import LATE_S, Slack
 from linewatch_agent.checks.sockets import (
     AF,
@@ -36,7 +37,8 @@ from linewatch_agent.dns_message import Query
 
 LISTEN_ON_S = 0.5
 """How long to listen after the first reply: longer than a round trip to another continent."""
-_DATAGRAM_BYTES_MAX = 65_535
+MESSAGE_BYTES_MAX = 65_535
+"""The longest that its two bytes of length can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,32 +185,40 @@ async def _listen(
 
 async def _ask_tcp(server: Server, query: Query, heard: Heard, *, clock: Clock) -> None:
     """Ask again over TCP; `first_us` becomes this question's own time, handshake included."""
-    loop = asyncio.get_running_loop()
-    wire = query.wire
     with line_socket(server.device, AF[server.family], socket.SOCK_STREAM) as sock:
+        link = Link(sock, clock)
         try:
             sent_ns = clock.monotonic_ns()
             await connect(sock, sockaddr(server.device, server.address, server.port))
-            await loop.sock_sendall(sock, struct.pack("!H", len(wire)) + wire)
-            (size,) = struct.unpack("!H", await _read_exactly(sock, 2))
-            reply = parse_reply(query, await _read_exactly(sock, size))
+            reply = parse_reply(query, await ask_stream(link, query))
             if isinstance(reply, NotAReply):
                 heard.odd.add(NotAReply.MALFORMED)
             else:
                 heard.first = reply
                 heard.first_us = (clock.monotonic_ns() - sent_ns) / 1000
         finally:
+            link.close()
             facts = tcp_facts(sock, server.family)
             heard.bytes_out += facts.bytes_out
             heard.bytes_in += facts.bytes_in
 
 
-async def _read_exactly(sock: socket.socket, size: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    data = b""
-    while len(data) < size:
-        part = await loop.sock_recv(sock, size - len(data))
+async def ask_stream(link: Link, query: Query) -> bytes:
+    """Send a query over a connection, plain or under TLS, and return the first message back.
+
+    Two bytes before each tell its length (RFC 1035 section 4.2.2).
+
+    Raises:
+        OSError: the connection broke.
+        asyncio.IncompleteReadError: it ended too soon.
+    """
+    framed = struct.pack("!H", len(query.wire)) + query.wire
+    await link.send(framed, unread_bytes_max=MESSAGE_BYTES_MAX)
+    data, whole = b"", 2
+    while len(data) < whole:
+        part = await link.read()
         if not part:
-            raise asyncio.IncompleteReadError(data, size)
+            raise asyncio.IncompleteReadError(data, whole)
         data += part
-    return data
+        whole = 2 + int.from_bytes(data[:2], "big") if len(data) >= 2 else 2
+    return data[2:whole]

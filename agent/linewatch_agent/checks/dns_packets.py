@@ -12,7 +12,7 @@ from enum import Enum
 
 from linewatch_agent import dns_message
 from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY
-from linewatch_agent.dns_message import HEADER_BYTES, Query
+from linewatch_agent.dns_message import Query
 from linewatch_core.errors import MalformedError
 
 ANSWERS_MAX = 32
@@ -70,8 +70,6 @@ def make_query(name: str, family: int) -> Query:
 
 def parse_reply(query: Query, data: bytes) -> Reply | NotAReply:
     """Return what any bytes say in reply to `query`."""
-    if len(data) < HEADER_BYTES or int.from_bytes(data[:2], "big") != query.id:
-        return NotAReply.UNRELATED
     try:
         message = dns_message.read_reply(query, data)
     except MalformedError:

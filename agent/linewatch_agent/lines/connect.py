@@ -85,7 +85,6 @@ def _ask(device: str, server: str, port: int, host: str, family: int) -> list[st
         query = make_query(host, family, id=secrets.randbelow(1 << 16))
         with line_socket(device, AF[address.version], socket.SOCK_DGRAM) as sock:
             sock.connect(sockaddr(device, server, port))
-            sock.settimeout(LOOKUP_S)
             sock.send(query.wire)
             while (left_s := until_s - clock.mono_s()) > 0:
                 sock.settimeout(left_s)

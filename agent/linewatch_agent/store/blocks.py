@@ -77,14 +77,17 @@ class OpenBlock:
         self.records.extend(records)
         self.frame_bytes += sum(len(one.frame.ciphertext) for one in sealed)
 
-    def close(self, head: ChainHead, key: SigningKey) -> list[bytes]:
-        """Return the segments of all the block's records: one, unless the records are huge.
+    def close(
+        self, head: ChainHead, key: SigningKey, *, more: Sequence[Record] = ()
+    ) -> list[bytes]:
+        """Return the segments of all the block's records, and of `more` behind them: one, unless
+        the records are huge.
 
         Each has a block key of its own, so that opening one to somebody opens no other.
         """
         segments: list[bytes] = []
         block = self
-        for part in _parts(self.records):
+        for part in _parts([*self.records, *more]):
             if segments:
                 block = OpenBlock.begin(self.context, self.recipients, now_ms=self.began_ms)
             segments.append(

@@ -6,10 +6,10 @@ written again, so a run after one that was cut short only adds what is missing.
 """
 
 import hashlib
-import os
 from collections import defaultdict
 from pathlib import Path
 
+from linewatch_agent.durable import write_whole
 from linewatch_core.errors import LinewatchError, MalformedError
 from linewatch_core.ids import Epoch, ProbeId
 from linewatch_core.intervals import SeqSet
@@ -19,6 +19,8 @@ from linewatch_core.segment.segment import parse_segment
 
 SUFFIX = ".parcel"
 UNFINISHED = ".part"
+SHARED = 0o644
+"""Sealed and signed: whoever carries the stick may copy it."""
 PARCEL_BYTES = 1024 * 1024
 """A parcel is closed at this size: so much at most is written again after a pull."""
 
@@ -80,7 +82,7 @@ class ParcelFolder:
         data = encode_parcel(self._items)
         name = f"linewatch-{hashlib.sha256(data).hexdigest()[:16]}{SUFFIX}"
         try:
-            write_whole(self._folder / name, data)
+            write_whole(self._folder / name, data, suffix=UNFINISHED, mode=SHARED)
         except OSError as error:
             raise _carry_error(self._folder, error) from error
         self.written += 1
@@ -100,21 +102,6 @@ class ParcelFolder:
         is_new = not seqs.covers(header.first_seq, header.last_seq)
         seqs.add(header.first_seq, header.last_seq)
         return is_new
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Put a file there durably: after a power cut it is there whole, or not at all."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _carry_error(folder: Path, error: OSError) -> CarryError:

@@ -31,7 +31,7 @@ ORDER = (Stream.EV, Stream.ROLL, Stream.RAW)
 """The order of the sync: a stick with little room takes the outage's shape first."""
 
 
-def wanted_ranges(store: Store, wanted: Wanted) -> Iterator[tuple[Stream, int, int]]:
+def _wanted_ranges(store: Store, wanted: Wanted) -> Iterator[tuple[Stream, int, int]]:
     """Yield stream, first and last number of what is to be given, in the order to give it."""
     held = {stream: SeqSet() for stream in Stream}
     for one in store.held():
@@ -46,22 +46,15 @@ def wanted_ranges(store: Store, wanted: Wanted) -> Iterator[tuple[Stream, int, i
             yield stream, first, last
 
 
-def next_segment(store: Store, stream: Stream, seq: int, *, last: int) -> tuple[int, bytes] | None:
-    """Return the first whole segment that holds any of seq..last, and its last number."""
-    while seq <= last:
-        loaded = store.load(stream, seq)
-        if loaded is not None:
-            where, data = loaded
-            return where.last, data
-        seq += 1
-    return None
-
-
 def give(store: Store, keys: SigningKeys, wanted: Wanted) -> Iterator[bytes]:
     """Yield key certificates, then every segment that is wanted."""
     yield from keys.messages_after(None)
-    for stream, first, last in wanted_ranges(store, wanted):
+    for stream, first, last in list(_wanted_ranges(store, wanted)):
         seq = first
-        while (found := next_segment(store, stream, seq, last=last)) is not None:
-            yield found[1]
-            seq = found[0] + 1
+        while seq <= last:
+            loaded = store.load(stream, seq)
+            seq += 1
+            if loaded is not None:
+                where, data = loaded
+                yield data
+                seq = where.last + 1

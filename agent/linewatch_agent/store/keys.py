@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from linewatch_agent.durable import write_whole
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.opening import os_error
 from linewatch_core.errors import LinewatchError
@@ -131,23 +132,10 @@ class SigningKeys:
 
 
 def _replace(path: Path, kept: _Kept) -> None:
-    """Put `kept` in place of the file, durably, then overwrite the old one's bytes.
-
-    A power cut at any step leaves the old file or the new one.
-    """
-    temporary = path.with_suffix(".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.msgpack.encode(kept))
-        file.flush()
-        os.fsync(file.fileno())
+    """Put `kept` in place of the file, durably, then overwrite the old one's bytes."""
     old = path.open("r+b") if path.exists() else contextlib.nullcontext()
     with old as stale:
-        temporary.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_whole(path, msgspec.msgpack.encode(kept))
         if stale is not None:
             # Only now, with the new file in place, is the old seed overwritten.
             stale.write(b"\0" * os.fstat(stale.fileno()).st_size)

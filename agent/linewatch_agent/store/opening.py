@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from linewatch_agent.durable import sync_folder
 from linewatch_agent.store.database import (
     PAGE_BYTES,
     STORE_FILE,
@@ -86,7 +87,7 @@ def open_database(directory: Path) -> Opened:
         raise store_error(directory, error) from error
     except OSError as error:
         raise os_error(directory, error) from error
-    return Opened(db, _last_set_aside(directory))
+    return Opened(db, next(reversed(damaged_stores(directory)), None))
 
 
 def os_error(directory: Path, error: OSError) -> StoreError:
@@ -156,11 +157,21 @@ def _create(directory: Path) -> None:
     finally:
         connection.close()
     new.rename(directory / STORE_FILE)
-    _sync(directory)
+    sync_folder(directory)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def damaged_stores(directory: Path) -> list[Path]:
+    """Return the damaged stores that were set aside in a state folder, oldest first."""
+    found = [
+        path
+        for path in directory.glob(f"{STORE_FILE}.damaged-*")
+        if path.name.rpartition("-")[2].isdecimal()
+    ]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def _set_aside(directory: Path) -> None:
@@ -170,7 +181,7 @@ def _set_aside(directory: Path) -> None:
     a store without its WAL that looks whole.
     """
     (directory / SUSPECT_FILE).touch()
-    _sync(directory)
+    sync_folder(directory)
     number = 1
     while (directory / f"{STORE_FILE}.damaged-{number}").exists():
         number += 1
@@ -178,23 +189,6 @@ def _set_aside(directory: Path) -> None:
         source = directory / f"{STORE_FILE}{suffix}"
         if source.exists():
             source.rename(directory / f"{STORE_FILE}.damaged-{number}{suffix}")
-    _sync(directory)
+    sync_folder(directory)
     (directory / SUSPECT_FILE).unlink()
-    _sync(directory)
-
-
-def _last_set_aside(directory: Path) -> Path | None:
-    damaged = [
-        path
-        for path in directory.glob(f"{STORE_FILE}.damaged-*")
-        if path.name.rpartition("-")[2].isdecimal()
-    ]
-    return max(damaged, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(directory)

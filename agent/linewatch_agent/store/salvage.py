@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from linewatch_agent.durable import write_whole
 from linewatch_agent.store.blocks import SealedFrame, segments_of_journal
-from linewatch_agent.store.carrying import write_whole
-from linewatch_agent.store.database import PAGE_BYTES, STORE_FILE
+from linewatch_agent.store.database import PAGE_BYTES
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.pages import Pages, Row
 from linewatch_core.errors import LinewatchError
@@ -28,16 +28,6 @@ from linewatch_core.segment.signing import key_id
 
 OPEN_BLOCKS_SUFFIX = ".open-blocks"
 _SEGMENT_COLUMNS, _FRAME_COLUMNS, _BLOCK_COLUMNS, _META_COLUMNS = 7, 8, 3, 2
-
-
-def damaged_stores(directory: Path) -> list[Path]:
-    """Return the damaged stores that were set aside in a state folder, oldest first."""
-    found = [
-        path
-        for path in directory.glob(f"{STORE_FILE}.damaged-*")
-        if path.name.rpartition("-")[2].isdecimal()
-    ]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 @dataclass(slots=True)

@@ -78,6 +78,30 @@ class StoreLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """Which blocks a commit closes, so that sealing costs no transaction of its own.
+
+    Attributes:
+        live: whether the uplink is up.
+        since_ms: when the oldest body of the commit was taken: its block is as old as that.
+        ahead_ms: when the next commit is due, from now; what is old enough by then is closed
+            now.
+    """
+
+    live: bool
+    since_ms: int
+    ahead_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit stored, and what became segments in it."""
+
+    records: list[Record]
+    sealed: list[SealedRange]
+
+
+@dataclass(frozen=True, slots=True)
 class StoreCounts:
     """How the store stands, for `status`.
 
@@ -117,12 +141,14 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Records in an open transaction, and their frames."""
+    """Records in an open transaction, and their frames; or the stream's new row, if its block
+    was closed with them."""
 
     stream: Stream
     block: OpenBlock
     records: Sequence[Record]
     frames: list[SealedFrame] = field(default_factory=list)
+    closed: StreamRow | None = None
 
 
 def open_store(
@@ -232,12 +258,29 @@ class Store:
             now_ms: CLOCK_BOOTTIME.
             safe_ms: every check that began before it is in the store, with these.
         """
+        return self.commit_and_close(bodies, now_ms=now_ms, safe_ms=safe_ms).records
+
+    def commit_and_close(
+        self,
+        bodies: Sequence[Body],
+        *,
+        now_ms: int,
+        safe_ms: int,
+        closing: Closing | None = None,
+    ) -> Committed:
+        """Do as `commit`, and make segments of the blocks that are due, in one transaction.
+
+        Where there is room for the records alone, no block is closed.
+        """
         self._now_ms = now_ms
-        with self._db.transaction():
-            written = self._write(bodies)
-            self._note_last(safe_ms, clean=False)
-            self._write_acks()
+        try:
+            written = self._commit(bodies, safe_ms, closing)
+        except StoreFullError:
+            if closing is None:
+                raise
+            written = self._commit(bodies, safe_ms, None)
         self._unsaved_acks.clear()
+        sealed = [self._range(one) for one in written if one.closed is not None]
         self._accept(written)
         if self._is_first_commit:
             # Bits that rot in the WAL take commits back. Once there is a word of what was kept
@@ -245,23 +288,17 @@ class Store:
             self._is_first_commit = False
             with contextlib.suppress(StoreFullError):
                 self._db.settle()
-        return [record for one in written for record in one.records]
+        return Committed([record for one in written for record in one.records], sealed)
 
     def seal_due(self, *, now_ms: int, live: bool) -> list[SealedRange]:
         """Close every block that is full or old enough; return what became segments.
 
         A full disk raises only if nothing could be closed: what was, is not to be missed.
         """
-        age_ms = self._limits.live_block_ms if live else self._limits.block_ms
         due = [
             stream
             for stream, state in self._streams.items()
-            if state.block is not None
-            and (
-                len(state.block.records) >= self._limits.block_records
-                or state.block.frame_bytes >= self._limits.block_bytes
-                or now_ms - state.block.began_ms >= age_ms
-            )
+            if state.block is not None and self._is_due(state.block, now_ms, live=live)
         ]
         return self._seal_all(due)
 
@@ -441,32 +478,87 @@ class Store:
         dropped = tuple(SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.drop)
         return Thinned(dropped, gaps)
 
-    def _write(self, bodies: Sequence[Body]) -> list[_Written]:
-        """Write bodies as frames, inside a transaction; `_accept` them once it is durable."""
+    def _commit(
+        self, bodies: Sequence[Body], safe_ms: int, closing: Closing | None
+    ) -> list[_Written]:
+        with self._db.transaction():
+            written = self._write(bodies, closing)
+            self._note_last(safe_ms, clean=False)
+            self._write_acks()
+        return written
+
+    def _write(self, bodies: Sequence[Body], closing: Closing | None = None) -> list[_Written]:
+        """Write bodies inside a transaction; `_accept` them once it is durable."""
         grouped: dict[Stream, list[Record]] = {}
         for body in bodies:
             stream = stream_of(body)
             records = grouped.setdefault(stream, [])
             records.append(Record(self._streams[stream].next_seq + len(records), body))
-        return [self._write_stream(stream, records) for stream, records in grouped.items()]
+        written = []
+        for stream in Stream:
+            records = grouped.get(stream, [])
+            block = self._streams[stream].block
+            if block is None and records:
+                since_ms = self._now_ms if closing is None else closing.since_ms
+                block = self._new_block(stream, since_ms)
+            if block is None:
+                continue
+            if closing is not None and self._is_due(
+                block, self._now_ms + closing.ahead_ms, live=closing.live, more=len(records)
+            ):
+                written.append(self._close(stream, block, records))
+            elif records:
+                written.append(self._write_frames(stream, block, records))
+        return written
 
-    def _write_stream(self, stream: Stream, records: Sequence[Record]) -> _Written:
-        block = self._streams[stream].block
-        if block is None:
-            context = self._context(stream, self._owner.boot)
-            block = OpenBlock.begin(context, self._owner.recipients, now_ms=self._now_ms)
+    def _new_block(self, stream: Stream, since_ms: int) -> OpenBlock:
+        context = self._context(stream, self._owner.boot)
+        return OpenBlock.begin(context, self._owner.recipients, now_ms=since_ms)
+
+    def _is_due(self, block: OpenBlock, by_ms: int, *, live: bool, more: int = 0) -> bool:
+        """Return whether a block is full, with so many more records, or old enough by then."""
+        limits = self._limits
+        age_ms = limits.live_block_ms if live else limits.block_ms
+        return (
+            len(block.records) + more >= limits.block_records
+            or block.frame_bytes >= limits.block_bytes
+            or by_ms - block.began_ms >= age_ms
+        )
+
+    def _write_frames(
+        self, stream: Stream, block: OpenBlock, records: Sequence[Record]
+    ) -> _Written:
+        if self._streams[stream].block is None:
             begin_block(self._db, stream, self._owner.boot, block.sealer.wraps)
         written = _Written(stream, block, records, block.seal_frames(records))
         for sealed in written.frames:
             insert_frame(self._db, stream, sealed)
         return written
 
+    def _close(self, stream: Stream, block: OpenBlock, records: Sequence[Record]) -> _Written:
+        """Make segments of a block and of records that are in no frame yet."""
+        row = self._streams[stream].row
+        segments = block.close(row.head, self._keys.current, more=records)
+        after = replace(row, head=put_segments(self._db, stream, segments))
+        save_stream(self._db, stream, after)
+        return _Written(stream, block, records, closed=after)
+
+    def _range(self, written: _Written) -> SealedRange:
+        """Return what a stream's closed block became; before `_accept` of it."""
+        assert written.closed is not None
+        before = self._streams[written.stream].row.head
+        return SealedRange(written.stream, before.next_seq, written.closed.head.next_seq - 1)
+
     def _accept(self, written: Sequence[_Written]) -> None:
         for one in written:
-            one.block.accept(one.records, one.frames)
             state = self._streams[one.stream]
-            state.block = one.block
-            state.next_seq = one.records[-1].seq + 1
+            if one.records:
+                state.next_seq = one.records[-1].seq + 1
+            if one.closed is not None:
+                state.row, state.block = one.closed, None
+            else:
+                one.block.accept(one.records, one.frames)
+                state.block = one.block
 
     def _put(self, stream: Stream, segments: Sequence[bytes]) -> None:
         """Put segments in place of the journal's frames, in one transaction."""

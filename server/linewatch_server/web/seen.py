@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from linewatch_core.records import Bearer, PortalAnswer, Registration, Sim
+from linewatch_core.records import Bearer, PacketService, PortalAnswer, Registration, Sim
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,19 +23,8 @@ class DnsSeen(Answer, frozen=True, kw_only=True, tag="dns", tag_field="kind"):
     second_after_us: int | None
 
 
-class HttpSeen(Answer, frozen=True, kw_only=True, tag="http", tag_field="kind"):
-    """What an HTTP check saw: status, body, redirect and the certificate chain's hash."""
-
-    status: int
-    body_bytes: int
-    body_sha256: str
-    location: str | None
-    chain_sha256: str | None
-    issuer_sha256: str | None
-
-
 class PageSeen(Answer, frozen=True, kw_only=True):
-    """A page within an alternation; fields as HttpSeen's."""
+    """A page: status, body, redirect and the certificate chain's hash."""
 
     status: int
     body_bytes: int
@@ -43,6 +32,10 @@ class PageSeen(Answer, frozen=True, kw_only=True):
     location: str | None
     chain_sha256: str | None
     issuer_sha256: str | None
+
+
+class HttpSeen(PageSeen, frozen=True, kw_only=True, tag="http", tag_field="kind"):
+    """What an HTTP check saw."""
 
 
 class ThroughputSeen(Answer, frozen=True, kw_only=True, tag="throughput", tag_field="kind"):
@@ -128,6 +121,7 @@ class ModemSeen(Answer, frozen=True, kw_only=True, tag="modem", tag_field="kind"
     signal_dbm: int | None
     operator: str | None
     technology: str | None
+    packet_service: PacketService | None
 
 
 Seen: TypeAlias = (

@@ -7,19 +7,16 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from linewatch_agent.enrol import prepare_from
 from linewatch_agent.status import NotRunningError, ask
 from linewatch_core.records import Bearer
-from linewatch_server.fleet import enrolment
 from tests.lab.modems import Modems
-from tests.support.broker import init_server, utc_now
+from tests.support.enrolled import enrolled_state, until
 from tests.support.netns import Netns, namespaces
 from tests.support.world import AGENT
 
@@ -55,11 +52,7 @@ class Probe:
     """An enrolled machine in a namespace; its commands see the modems' bus."""
 
     def __init__(self, folder: Path, netns: Netns, modems: Modems) -> None:
-        layout = init_server(folder / "server")
-        token = folder / "token.toml"
-        token.write_text(enrolment.enrol(layout.directory, label="x", now=utc_now()))
-        self.state, self.config = folder / "state", folder / "agent.toml"
-        prepare_from(token, self.state)
+        self.state, self.config = enrolled_state(folder), folder / "agent.toml"
         self.config.write_text(CONFIG)
         self._netns = netns
         self._env = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": modems.address}
@@ -96,15 +89,6 @@ def probe(tmp_path: Path) -> Iterator[tuple[Probe, Modems]]:
     devices = {"mobile-1": "wwan0", "mobile-2": "wwan1"}
     with Modems.of_devices(bus, devices) as modems, namespaces("mobile") as (netns,):
         yield Probe(tmp_path, netns, modems), modems
-
-
-def until(true: Callable[[], object], process: "subprocess.Popen[str]") -> None:
-    """Wait for what must come true while the process runs."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_a_running_agent_measures_its_modems(probe: tuple[Probe, Modems]) -> None:

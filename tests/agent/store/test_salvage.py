@@ -8,7 +8,7 @@ import pytest
 
 from linewatch_agent.export_command import export
 from linewatch_agent.store.database import PAGE_BYTES, STORE_FILE, SUSPECT_FILE
-from linewatch_agent.store.salvage import damaged_stores
+from linewatch_agent.store.opening import damaged_stores
 from linewatch_agent.store.tables import SealedRange
 from linewatch_core.records import Stream
 from linewatch_server.importing import import_parcels

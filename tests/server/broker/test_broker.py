@@ -13,7 +13,8 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from linewatch_agent.mqtt_client import Endpoint, connect_problem
+from linewatch_agent.mqtt.connect_problem import connect_problem
+from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_core.ids import ProbeId
 from linewatch_core.sync import topics
 from linewatch_server.broker.files import (

@@ -11,7 +11,7 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linewatch_agent import probe_key
+from linewatch_agent.identity import probe_key
 from linewatch_core.enrolment import EnrolReply, Token, decode_reply, decode_token
 from linewatch_core.ids import ProbeId
 from linewatch_server.broker.files import load_authority

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linewatch_agent import probe_key
+from linewatch_agent.identity import probe_key
 from linewatch_core.errors import LinewatchError, MalformedError
 from linewatch_core.ids import ProbeId
 from linewatch_server.fleet.pki import (

@@ -11,13 +11,10 @@ import aiomqtt
 import paho.mqtt.client
 import pytest
 
-from linewatch_agent.mqtt_client import (
-    Endpoint,
-    LineClient,
-    connect_problem,
-    parse_endpoint,
-    tls_context,
-)
+from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.connect_problem import connect_problem
+from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.plan.endpoint import Endpoint, parse_endpoint
 from linewatch_core.errors import MalformedError
 from linewatch_server.fleet.pki import Authority
 from tests.support.broker import HOST, LocalServer, free_ports, running_server

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from linewatch_agent import clock
-from linewatch_agent.identity import (
+from linewatch_agent.identity.identity import (
     EnrolmentError,
     Identity,
     Pending,
@@ -23,15 +23,10 @@ from linewatch_agent.identity import (
     load_identity,
     prepare,
 )
-from linewatch_agent.mqtt_client import (
-    BUDGET_S,
-    LineClient,
-    MakeSocket,
-    connect_problem,
-    open_socket,
-    parse_endpoint,
-    tls_context,
-)
+from linewatch_agent.mqtt.client import BUDGET_S, LineClient, MakeSocket, open_socket
+from linewatch_agent.mqtt.connect_problem import connect_problem
+from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_core.enrolment import (
     EnrolRequest,
     Token,
@@ -40,8 +35,6 @@ from linewatch_core.enrolment import (
 )
 from linewatch_core.errors import LinewatchError, MalformedError
 from linewatch_core.sync import topics
-
-__all__ = ["EnrolmentError", "Identity", "complete", "enrol", "load_identity"]
 
 log = structlog.get_logger()
 
@@ -119,7 +112,7 @@ async def _complete(identity: Identity, make_socket: MakeSocket, budget_s: float
     """Ask at one endpoint after the other until there is an answer."""
     if identity.certificate_path.exists():
         return
-    from linewatch_agent import probe_key
+    from linewatch_agent.identity import probe_key
 
     folder = identity.folder
     try:
@@ -171,7 +164,7 @@ async def _ask(client: LineClient, token: str, request: bytes, budget_s: float) 
 
 
 def _accept(identity: Identity, answer: bytes) -> None:
-    from linewatch_agent import probe_key
+    from linewatch_agent.identity import probe_key
 
     reply = decode_reply(answer)
     if reply.certificate is None:

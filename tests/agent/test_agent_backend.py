@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.backend import AgentBackend
+from linewatch_agent.agent_backend import AgentBackend
 from linewatch_agent.plan.endpoint import Endpoint, parse_endpoint
 from linewatch_agent.plan.line import Line
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
-from linewatch_agent.uplink_backend import NotNowError
+from linewatch_agent.uplink.backend import NotNowError
 from linewatch_core.records import LineKind
 from linewatch_core.sync.uploader import Uploader
 from tests.support.probe import Probe, close_all

@@ -1,8 +1,8 @@
 """Which way comes next, as a table of what happened before."""
 
-from linewatch_agent.mqtt_client import open_socket
+from linewatch_agent.mqtt.client import open_socket
 from linewatch_agent.plan.endpoint import Endpoint
-from linewatch_agent.way_order import Way, WayOrder
+from linewatch_agent.uplink.way_order import Way, WayOrder
 
 MQTTS = Endpoint("mqtts", "b.example", 8883)
 WSS = Endpoint("wss", "b.example", 443)

@@ -1,7 +1,7 @@
 """What the uplink keeps: the floor of time, the fleet's spread, where the server was."""
 
-from linewatch_agent.fleet_tls import RELEASED_S
-from linewatch_agent.uplink_memory import ADDRESSES_MAX, FLOOR_STEP_MS, UplinkMemory
+from linewatch_agent.mqtt.fleet_tls import RELEASED_S
+from linewatch_agent.uplink.memory import ADDRESSES_MAX, FLOOR_STEP_MS, UplinkMemory
 from linewatch_core.sync.messages import Ack
 
 LATER_MS = int(RELEASED_S * 1000) + 400 * FLOOR_STEP_MS

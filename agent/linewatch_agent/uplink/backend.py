@@ -1,10 +1,10 @@
-"""What the uplink needs of the rest of the agent, as a protocol; backend.py is the real one."""
+"""What the uplink needs of the rest of the agent, as a protocol (see agent_backend.py)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from linewatch_agent.way_order import Way
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.errors import LinewatchError
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import Ack, Status, StreamAck

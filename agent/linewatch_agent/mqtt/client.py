@@ -22,20 +22,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import aiomqtt
 
 from linewatch_agent import clock
-from linewatch_agent.connect_problem import connect_problem
-from linewatch_agent.fleet_tls import tls_context
-from linewatch_agent.plan.endpoint import Endpoint, parse_endpoint
-
-__all__ = [
-    "BUDGET_S",
-    "Endpoint",
-    "LineClient",
-    "MakeSocket",
-    "connect_problem",
-    "open_socket",
-    "parse_endpoint",
-    "tls_context",
-]
+from linewatch_agent.plan.endpoint import Endpoint
 
 MakeSocket: TypeAlias = Callable[[str, int], socket.socket]
 """Returns a connected stream socket for (host, port), or raises OSError; runs in a thread."""

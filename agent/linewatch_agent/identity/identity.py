@@ -4,7 +4,6 @@ Written whole or not at all. Knows no network and nothing of the store, to which
 the first signing key goes.
 """
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 from nacl.signing import SigningKey
 
+from linewatch_agent.durable import sync_folder, write_synced, write_whole
 from linewatch_core.enrolment import KEY_BYTES, Token
 from linewatch_core.errors import LinewatchError, MalformedError
 from linewatch_core.ids import ProbeId, parse_probe_id
@@ -133,7 +133,7 @@ def prepare(token: Token, state: Path) -> Identity:
                 f"another one, stop the agent and remove {folder}"
             )
         return identity
-    from linewatch_agent import probe_key
+    from linewatch_agent.identity import probe_key
 
     seed = secrets.token_bytes(32)
     kept = _Kept(
@@ -162,9 +162,7 @@ def prepare(token: Token, state: Path) -> Identity:
 def keep_certificate(identity: Identity, pem: str) -> None:
     """Keep the certificate durably, then drop what only the enrolment needed."""
     folder = identity.folder
-    _write(folder / "tls.crt.new", pem.encode())
-    (folder / "tls.crt.new").replace(identity.certificate_path)
-    _sync_folder(folder)
+    write_whole(identity.certificate_path, pem.encode())
     for name in ("pending.json", "bootstrap.key", "bootstrap.crt"):
         (folder / name).unlink(missing_ok=True)
 
@@ -175,23 +173,7 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
     new = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.new")
     new.mkdir(mode=0o700)
     for name, data in files.items():
-        _write(new / name, data)
-    _sync_folder(new)
+        write_synced(new / name, data)
+    sync_folder(new)
     new.rename(folder)
-    _sync_folder(folder.parent)
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)

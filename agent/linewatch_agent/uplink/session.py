@@ -14,11 +14,11 @@ import structlog
 from nacl.signing import VerifyKey
 from paho.mqtt.reasoncodes import ReasonCode
 
-from linewatch_agent.connect_problem import Problem, ProblemKind, refusal_problem
-from linewatch_agent.mqtt_client import LineClient
-from linewatch_agent.uplink_backend import Backend, LoadedSegment, NotNowError
-from linewatch_agent.uplink_memory import UplinkMemory
-from linewatch_agent.way_order import Way, WayOrder, needs_dns
+from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.connect_problem import Problem, ProblemKind, refusal_problem
+from linewatch_agent.uplink.backend import Backend, LoadedSegment, NotNowError
+from linewatch_agent.uplink.memory import UplinkMemory
+from linewatch_agent.uplink.way_order import Way, WayOrder, needs_dns
 from linewatch_core.errors import LinewatchError
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream

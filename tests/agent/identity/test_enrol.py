@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from nacl.signing import SigningKey
 
-from linewatch_agent import clock, enrol
-from linewatch_agent.enrol import EnrolmentError, complete, load_identity
+from linewatch_agent import clock
+from linewatch_agent.identity import enrol
+from linewatch_agent.identity.enrol import complete
+from linewatch_agent.identity.identity import EnrolmentError, load_identity
 from linewatch_core.enrolment import decode_token
 from linewatch_core.ids import ProbeId
 from linewatch_server.fleet import enrolment, keys

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from nacl.signing import SigningKey
 
-from linewatch_agent.mqtt_client import Endpoint, open_socket
-from linewatch_agent.uplink import BACKOFF_MAX_S, backoff_ceiling_s
-from linewatch_agent.uplink_backend import NotNowError
-from linewatch_agent.way_order import Way
+from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.plan.endpoint import Endpoint
+from linewatch_agent.uplink.backend import NotNowError
+from linewatch_agent.uplink.uplink import BACKOFF_MAX_S, backoff_ceiling_s
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.errors import MalformedError
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import StreamAck
@@ -27,24 +28,14 @@ from tests.support.uplinks import SERVER_MS, Scene, scene
 IMPATIENT = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=0.3)
 
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
     """A server's directory with its broker running."""
     async with running_server(tmp_path / "server") as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Make every random wait 20 ms; return the ceilings that were asked for."""
-    ceilings: list[float] = []
-
-    def uniform(_: float, ceiling: float) -> float:
-        ceilings.append(ceiling)
-        return 0.02
-
-    monkeypatch.setattr(random, "uniform", uniform)
-    return ceilings
 
 
 def way(endpoint: Endpoint, line: str | None = None) -> Way:
@@ -422,7 +413,7 @@ async def test_a_good_session_that_the_server_cut_is_renewed_within_the_fleets_s
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The broker is killed under everybody; nobody may be back before his turn."""
-    monkeypatch.setattr("linewatch_agent.uplink.STEADY_S", 0.0)
+    monkeypatch.setattr("linewatch_agent.uplink.uplink.STEADY_S", 0.0)
     async with scene(server, tmp_path, [way(server.mqtts)]) as here:
         here.start()
         await here.until(here.statuses)
@@ -451,7 +442,7 @@ async def test_a_good_session_over_a_line_that_went_away_is_renewed_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its own trouble, not the fleet's: another line may get through."""
-    monkeypatch.setattr("linewatch_agent.uplink.STEADY_S", 0.0)
+    monkeypatch.setattr("linewatch_agent.uplink.uplink.STEADY_S", 0.0)
     async with scene(server, tmp_path, [way(server.mqtts, "fixed-1")]) as here:
         here.start()
         await here.until(here.statuses)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from linewatch_agent.fleet_tls import RELEASED_S
+from linewatch_agent.mqtt.fleet_tls import RELEASED_S
 from linewatch_core.sync.messages import SPREAD_S_MAX, Ack
 
 FLOOR_STEP_MS = 24 * 3_600_000

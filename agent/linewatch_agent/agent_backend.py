@@ -10,15 +10,16 @@ from typing import TypeVar
 
 from linewatch_agent import clock
 from linewatch_agent.lines.connect import connect_over
-from linewatch_agent.mqtt_client import Endpoint, open_socket
+from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.plan.line import Line
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.store import Store
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
-from linewatch_agent.uplink_backend import LoadedSegment, NotNowError
-from linewatch_agent.way_order import Way
+from linewatch_agent.uplink.backend import LoadedSegment, NotNowError
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import Ack, Status, StreamAck
 from linewatch_core.sync.uploader import Uploader

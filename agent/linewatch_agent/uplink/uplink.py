@@ -15,13 +15,13 @@ import aiomqtt
 import structlog
 from nacl.signing import VerifyKey
 
-from linewatch_agent.connect_problem import Problem, ProblemKind, problem_of
-from linewatch_agent.fleet_tls import FleetContext
-from linewatch_agent.mqtt_client import BUDGET_S, LineClient
-from linewatch_agent.uplink_backend import Backend, NotNowError
-from linewatch_agent.uplink_memory import UplinkMemory
-from linewatch_agent.uplink_session import Link, Session, SessionOverError, UplinkState
-from linewatch_agent.way_order import Way
+from linewatch_agent.mqtt.client import BUDGET_S, LineClient
+from linewatch_agent.mqtt.connect_problem import Problem, ProblemKind, problem_of
+from linewatch_agent.mqtt.fleet_tls import FleetContext
+from linewatch_agent.uplink.backend import Backend, NotNowError
+from linewatch_agent.uplink.memory import UplinkMemory
+from linewatch_agent.uplink.session import Link, Session, SessionOverError
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.errors import LinewatchError, first_error
 from linewatch_core.ids import ProbeId
 from linewatch_core.sync import topics
@@ -31,8 +31,6 @@ from linewatch_core.sync.upload_talk import (
     Event,
 )
 from linewatch_core.sync.uploader import Uploader
-
-__all__ = ["Uplink", "UplinkState", "backoff_ceiling_s"]
 
 log = structlog.get_logger()
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from linewatch_agent.dns_message import is_address
-from linewatch_agent.mqtt_client import MakeSocket
+from linewatch_agent.mqtt.client import MakeSocket
 from linewatch_agent.plan.endpoint import Endpoint
+from linewatch_agent.plan.target_words import address_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class WayOrder:
 
 def needs_dns(endpoint: Endpoint) -> bool:
     """Return whether somebody must be asked for the address of an endpoint."""
-    return endpoint.address is None and not is_address(endpoint.host)
+    return endpoint.address is None and address_version(endpoint.host) is None
 
 
 def _key(way: Way) -> _Key:

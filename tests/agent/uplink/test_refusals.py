@@ -1,7 +1,6 @@
 """Brokers that refuse, in words or by silence: what is said, what is tried next, and when."""
 
 import asyncio
-import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.connect_problem import ProblemKind, refusal_problem
-from linewatch_agent.mqtt_client import open_socket
+from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.mqtt.connect_problem import ProblemKind, refusal_problem
 from linewatch_agent.plan.endpoint import Endpoint
-from linewatch_agent.way_order import Way
+from linewatch_agent.uplink.way_order import Way
 from linewatch_core.sync.uploader import UploadLimits
 from linewatch_server.fleet import enrolment
 from tests.support.broker import HOST, LocalServer, running_server, utc_now
@@ -35,19 +34,6 @@ async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
         yield running
 
 
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Make every random wait 20 ms; return the ceilings that were asked for."""
-    ceilings: list[float] = []
-
-    def uniform(_: float, ceiling: float) -> float:
-        ceilings.append(ceiling)
-        return 0.02
-
-    monkeypatch.setattr(random, "uniform", uniform)
-    return ceilings
-
-
 UNWANTED = "the server refused this probe's certificate: ask for a new token"
 BUSY = "the server is busy or is being restarted: it is tried again later"
 
@@ -64,19 +50,19 @@ BUSY = "the server is busy or is being restarted: it is tried again later"
 )
 async def test_a_refusal_is_said_and_waited_out_as_its_kind_asks(
     refused: Callable[[int], Awaitable[str | None]],
-    waits: list[float],
+    short_waits: list[float],
     code: int,
     says: str,
     first_waits: list[float],
 ) -> None:
     """Who is not wanted comes back seldom; a busy broker is left alone for a minute."""
     assert await refused(code) == says
-    assert waits[:3] == first_waits
+    assert short_waits[:3] == first_waits
 
 
 @pytest.fixture
 def refused(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> Callable[[int], Awaitable[str | None]]:
     """Return what runs an uplink against a broker that refuses it, until it has waited thrice."""
 
@@ -86,14 +72,14 @@ def refused(
             ways = [Way(Endpoint("mqtts", HOST, port), None, open_socket)]
             async with scene(server, tmp_path, ways) as here:
                 here.start()
-                await here.until(lambda: len(waits) >= 3)
+                await here.until(lambda: len(short_waits) >= 3)
                 return here.uplink.state.problem
 
     return run
 
 
 async def test_a_busy_broker_is_not_asked_at_its_next_port(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> None:
     """But another provider is."""
     busy = FakeBroker(connack=3)
@@ -113,7 +99,7 @@ async def test_a_busy_broker_is_not_asked_at_its_next_port(
 
 
 async def test_a_subscription_that_is_refused_ends_the_session(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> None:
     """No ack could ever come: that is said, and another way is tried."""
     broker = FakeBroker(suback=0x80)
@@ -130,7 +116,7 @@ async def test_a_subscription_that_is_refused_ends_the_session(
 
 
 async def test_a_broker_that_swallows_what_is_published_is_left_for_another(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> None:
     """MQTT 3.1.1 has no word for a refused PUBLISH: only the missing ack tells."""
     swallows = FakeBroker()
@@ -150,7 +136,7 @@ async def test_a_broker_that_swallows_what_is_published_is_left_for_another(
 
 
 async def test_publishes_that_mosquitto_refuses_are_noticed(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> None:
     """Its access list denies all to this probe, whom its WebSocket port lets in: no word of it."""
     impatient = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=0.3)
@@ -170,7 +156,7 @@ async def test_publishes_that_mosquitto_refuses_are_noticed(
 
 
 async def test_a_way_that_worked_is_left_too_when_acks_no_longer_come(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> None:
     """That it worked once must not make it the first for ever."""
     ways = [Way(server.mqtts, None, open_socket), Way(server.wss, None, open_socket)]
@@ -186,7 +172,7 @@ async def test_a_way_that_worked_is_left_too_when_acks_no_longer_come(
 
 
 async def test_the_whole_list_is_gone_through_to_the_way_that_is_open(
-    server: LocalServer, tmp_path: Path, waits: list[float]
+    server: LocalServer, tmp_path: Path, short_waits: list[float]
 ) -> None:
     """A dropped port, a tarpit, an interceptor, a broker that refuses; then WebSocket."""
     middle, refuses = Interceptor(server), FakeBroker(connack=5)
@@ -204,7 +190,7 @@ async def test_the_whole_list_is_gone_through_to_the_way_that_is_open(
             await here.until(lambda: here.uplink.state.connected)
             assert here.uplink.state.attempts == len(ways)
             assert here.uplink.state.endpoint == str(server.wss)
-    assert waits == []
+    assert short_waits == []
     assert (middle.read, refuses.seen) == (b"", [])
 
 

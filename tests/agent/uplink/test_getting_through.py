@@ -12,12 +12,13 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from linewatch_agent.fleet_tls import RELEASED_S, tls_context
 from linewatch_agent.lines import connect
 from linewatch_agent.lines.connect import connect_over
-from linewatch_agent.mqtt_client import LineClient, MakeSocket, connect_problem, open_socket
+from linewatch_agent.mqtt.client import LineClient, MakeSocket, open_socket
+from linewatch_agent.mqtt.connect_problem import connect_problem
+from linewatch_agent.mqtt.fleet_tls import RELEASED_S, tls_context
 from linewatch_agent.plan.endpoint import Endpoint
-from linewatch_agent.way_order import Way
+from linewatch_agent.uplink.way_order import Way
 from tests.agent.lines.test_connect import line as loopback_line
 from tests.agent.lines.test_connect import name_server
 from tests.support.broker import HOST, LocalServer, running_server
