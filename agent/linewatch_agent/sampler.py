@@ -109,6 +109,7 @@ class Sampler:
         self._slack = Slack()
         self._watch: asyncio.TimerHandle | None = None
         self._asked: list[tuple[str, Target, Check]] = []
+        self._due_ms: int | None = None
         self.state = SamplerState()
 
     async def set_lines(self, lines: Iterable[Line]) -> None:
@@ -140,6 +141,10 @@ class Sampler:
     def safe_ms(self) -> int:
         """Return the time before which every check that began has ended."""
         return min((running.began_ms for running in self._running), default=clock.mono_ms())
+
+    def late_s(self) -> float:
+        """Return how long ago the rounds' next step was due; 0 if it isn't yet."""
+        return 0.0 if self._due_ms is None else max(0, clock.mono_ms() - self._due_ms) / 1000
 
     async def run(self) -> None:
         """Run rounds for ever."""
@@ -175,14 +180,18 @@ class Sampler:
             tight=pace.whole,
         )
         # A round in which no target is due must take its time too.
+        self._due_ms = round_ms
         await _sleep_until(round_ms)
         if clock.mono_ms() - round_ms >= period_ms:
             return round_ms
         self._on_round(round_ms)
         loop = asyncio.get_running_loop()
+        begun_ms: int | None = None
         for slot in slots:
-            await _sleep_until(slot.slot_ms)
-            self._slack.ring(loop.time())
+            if slot.slot_ms != begun_ms:
+                begun_ms = self._due_ms = slot.slot_ms
+                await _sleep_until(slot.slot_ms)
+                self._slack.ring(loop.time())
             if clock.mono_ms() - slot.slot_ms >= period_ms:
                 return slot.slot_ms
             if slot is slots[0]:

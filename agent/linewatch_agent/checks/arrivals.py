@@ -2,8 +2,9 @@
 
 asyncio's own `sock_recv` registers and unregisters the socket for every read, and its
 transports cost more than the check that they would carry (docs/measurements.md). Here a
-socket is registered once and read at once when something came, with the time. The
-invariant: whoever makes an Arrivals closes it before the socket.
+socket is registered once and read at once when something came, with the time; of
+datagrams that is the kernel's, whatever the loop was busy with. The invariant: whoever
+makes an Arrivals closes it before the socket.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 
 from linewatch_agent.checks.slack import Slack
 from linewatch_agent.checks.sockets import Clock
+from linewatch_agent.checks.stamps import STAMP_BYTES, arrived_ns
 
 READ_BYTES = 65_536
 
@@ -48,15 +50,21 @@ class Arrivals:
         clock: Clock,
         *,
         unread_bytes_max: int = READ_BYTES,
+        stamped_since_ns: int | None = None,
     ) -> None:
-        """Take over reading `sock`; `unread_bytes_max`: about what is taken before it is asked for.
+        """Take over reading `sock`.
 
-        Whoever does not read leaves the rest to the kernel, and so to the peer's window.
+        Args:
+            unread_bytes_max: about what is taken before it is asked for; whoever does not
+                read leaves the rest to the kernel, and so to the peer's window.
+            stamped_since_ns: the socket is one of `stamp_arrivals`, and nothing came before
+                this monotonic time.
         """
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._clock = clock
         self.unread_bytes_max = unread_bytes_max
+        self._stamped_since_ns = stamped_since_ns
         self._came: deque[tuple[int, bytes]] = deque()
         self._unread_bytes = 0
         self._error: OSError | None = None
@@ -103,7 +111,7 @@ class Arrivals:
             self._loop.add_reader(self._sock, self._on_readable)
             self._reading = True
         self._waiter = waiter = self._loop.create_future()
-        timer = None if deadline_s is None else self._loop.call_at(deadline_s, _expire, waiter)
+        timer = None if deadline_s is None else self._loop.call_at(deadline_s, _expire, waiter, slack)
         if slack is not None:
             slack.add(waiter, due_s)
         try:
@@ -117,19 +125,28 @@ class Arrivals:
 
     def _on_readable(self) -> None:
         try:
-            data = self._sock.recv(READ_BYTES)
+            at_ns, data = self._read()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._error = error
             self.close()
         else:
-            self._came.append((self._clock.monotonic_ns(), data))
+            self._came.append((at_ns, data))
             self._unread_bytes += len(data)
             if not data or self._unread_bytes >= self.unread_bytes_max:
                 self.close()
         if self._waiter is not None:
             _wake(self._waiter)
+
+    def _read(self) -> tuple[int, bytes]:
+        """Return when something came (monotonic ns), and what."""
+        since_ns = self._stamped_since_ns
+        if since_ns is None:
+            data = self._sock.recv(READ_BYTES)
+            return self._clock.monotonic_ns(), data
+        data, ancillary, _, _ = self._sock.recvmsg(READ_BYTES, STAMP_BYTES)
+        return arrived_ns(ancillary, since_ns=since_ns, clock=self._clock), data
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:
@@ -137,6 +154,9 @@ def _wake(waiter: "asyncio.Future[None]") -> None:
         waiter.set_result(None)
 
 
-def _expire(waiter: "asyncio.Future[None]") -> None:
+def _expire(waiter: "asyncio.Future[None]", slack: Slack | None) -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError())
+    if slack is not None:
+        # The loop is awake: whoever else may end now need not wake it again.
+        slack.ring(asyncio.get_running_loop().time())

@@ -33,6 +33,7 @@ from linewatch_agent.checks.sockets import (
     sockaddr,
     tcp_facts,
 )
+from linewatch_agent.checks.stamps import stamp_arrivals
 from linewatch_agent.dns_message import Query
 
 LISTEN_ON_S = 0.5
@@ -129,11 +130,12 @@ async def _ask_udp(
     slack: Slack | None,
 ) -> None:
     with line_socket(server.device, AF[server.family], socket.SOCK_DGRAM) as sock:
+        stamp_arrivals(sock)
         sock.connect(sockaddr(server.device, server.address, server.port))
         sent_ns = clock.monotonic_ns()
         sock.send(query.wire)
         heard.bytes_out += IP_HEADER_BYTES[server.family] + UDP_HEADER_BYTES + len(query.wire)
-        with contextlib.closing(Arrivals(sock, clock)) as arrivals:
+        with contextlib.closing(Arrivals(sock, clock, stamped_since_ns=sent_ns)) as arrivals:
             await _listen(
                 arrivals,
                 server,

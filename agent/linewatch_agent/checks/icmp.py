@@ -23,13 +23,10 @@ from linewatch_agent.checks.icmp_packets import (
     ECHO_BYTES,
     NONCE_BYTES,
     RECVERR,
-    SO_TIMESTAMPNS_NEW,
-    Ancillary,
     Echo,
     echo_request,
     parse_echo_reply,
     parse_queued_error,
-    receive_time_ns,
 )
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import (
@@ -40,6 +37,7 @@ from linewatch_agent.checks.sockets import (
     parse_ip,
     sockaddr,
 )
+from linewatch_agent.checks.stamps import Ancillary, arrived_ns, stamp_arrivals
 from linewatch_core.records import quantise_us
 
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
@@ -136,7 +134,7 @@ class Pinger:
         loop = asyncio.get_running_loop()
         try:
             sock.setsockopt(*RECVERR[self._family], 1)
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
+            stamp_arrivals(sock)
             loop.add_reader(sock, self._on_readable)
         except BaseException:
             # A socket that nobody reads must not stay: no echo would ever be heard again.
@@ -177,20 +175,14 @@ class Pinger:
             self._take_reply(packet, ancillary, source[0])
 
     def _take_reply(self, packet: bytes, ancillary: Ancillary, source: str) -> None:
-        # In this order: an interruption between the two can't make the age exceed what elapsed.
-        realtime_ns = self._clock.realtime_ns()
-        now_ns = self._clock.monotonic_ns()
         echo = parse_echo_reply(self._family, packet)
         waiting = self._match(echo) if echo is not None else None
         if waiting is None:
             return
         if parse_ip(source.partition("%")[0]).packed != waiting.source:
             return
-        elapsed_ns = now_ns - waiting.sent_ns
-        kernel_ns = receive_time_ns(ancillary)
-        age_ns = 0 if kernel_ns is None else realtime_ns - kernel_ns
-        # A wall clock that stepped in between makes the age absurd: then the read time counts.
-        waiting.result.set_result(elapsed_ns - age_ns if 0 <= age_ns <= elapsed_ns else elapsed_ns)
+        at_ns = arrived_ns(ancillary, since_ns=waiting.sent_ns, clock=self._clock)
+        waiting.result.set_result(at_ns - waiting.sent_ns)
 
     def _drain_errors(self, sock: socket.socket) -> int:
         """Give each queued error to the echo that it quotes; return how many there were."""

@@ -13,14 +13,14 @@ from typing import Any
 
 import icmplib
 
+from linewatch_agent.checks.stamps import Ancillary
+
 NONCE_BYTES = 8
 PAYLOAD_BYTES = 56
 """The payload of ping(8), so that our echoes look like anyone's."""
 ECHO_BYTES = 8 + PAYLOAD_BYTES
 _ICMP_HEADER_BYTES = 8
 
-SO_TIMESTAMPNS_NEW = 64
-"""Two 64-bit numbers on every architecture; the old option (35) is 32-bit on armv7."""
 RECVERR = {
     4: (socket.IPPROTO_IP, 11),
     6: (socket.IPPROTO_IPV6, 25),
@@ -28,7 +28,6 @@ RECVERR = {
 """(level, option) of IP_RECVERR and IPV6_RECVERR; Python's socket module lacks the first."""
 
 _ECHO_REPLY = {4: 0, 6: 129}
-Ancillary = list[tuple[int, int, bytes]]
 
 
 class _Codec4(icmplib.ICMPv4Socket):  # type: ignore[misc]
@@ -90,13 +89,4 @@ def parse_queued_error(family: int, quoted: bytes, ancillary: Ancillary) -> tupl
             (number,) = struct.unpack_from("=I", data)
             (sequence,) = struct.unpack_from("!H", quoted, 6)
             return Echo(sequence, quoted[_ICMP_HEADER_BYTES:][:NONCE_BYTES]), number
-    return None
-
-
-def receive_time_ns(ancillary: Ancillary) -> int | None:
-    """Return the kernel's receive timestamp (realtime ns), or None if there is none."""
-    for level, option, data in ancillary:
-        if (level, option) == (socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW) and len(data) >= 16:
-            seconds, nanoseconds = struct.unpack_from("=qq", data)
-            return int(seconds * 1_000_000_000 + nanoseconds)
     return None

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from linewatch_agent.checks.icmp_packets import RECVERR, Ancillary
+from linewatch_agent.checks.icmp_packets import RECVERR
+from linewatch_agent.checks.stamps import Ancillary
 from linewatch_core.records import Hop
 
 PAYLOAD = bytes(range(64, 96))

@@ -1,9 +1,12 @@
 """When each check is due: rounds, paced, the same instant on every line.
 
 Pure. The shell draws the jitter and sleeps. A burst of all checks at once
-spoils DNS and HTTP timings 20 to 50 times, so they are spread over the round.
+spoils DNS and HTTP timings 20 to 50 times, so they are spread over the round. Where
+many are due, a few whose times the kernel takes begin together: waking up costs more
+than such a check (docs/measurements.md, docs/decisions/0024).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +16,14 @@ from linewatch_core.targets import Target
 
 ALL_DUE = 0
 """The round number that every `every` divides: for a round that shall leave nothing out."""
+
+TOGETHER = frozenset({Check.ICMP, Check.TCP, Check.DNS})
+"""Checks that may begin together: a packet or two each, timed by the kernel, so that what
+else the agent does then is in none of their times."""
+TOGETHER_MAX = 5
+"""So few packets at once that a slow line sends the last of them some ms after the first."""
+APART_MS = 400
+"""Checks begin together only where they would begin more often than this."""
 
 TIGHT_BIG_EVERY = 6
 """Of tight rounds, those in which big checks are due too: one that asks several times would
@@ -65,18 +76,35 @@ def plan_round(
         for target in due
         if check in target.checks and not (small_only and _is_big(check, target))
     ]
-    width = period_ms * spread
+    width_ms = period_ms * spread
+    starts = _starts([check for _, check in checks], width_ms)
+    step_ms = width_ms / (starts[-1] + 1) if starts else 0.0
     return [
         Slot(
             round_ms,
-            round_ms + int(width * index / len(checks)),
+            round_ms + int(step_ms * start),
             target,
             check,
             _turn(number, target, check, tight=tight),
             tight,
         )
-        for index, (target, check) in enumerate(checks)
+        for start, (target, check) in zip(starts, checks, strict=True)
     ]
+
+
+def _starts(checks: Sequence[Check], width_ms: float) -> list[int]:
+    """Return for each check which of the evenly laid starts it has; a few may share one."""
+    small = sum(check in TOGETHER for check in checks)
+    room = max(1, int(width_ms / APART_MS) - (len(checks) - small))
+    together = min(TOGETHER_MAX, max(1, math.ceil(small / room)))
+    starts: list[int] = []
+    start, sharing = -1, 0
+    for check in checks:
+        if check not in TOGETHER or sharing in (0, together):
+            start, sharing = start + 1, 0
+        sharing = sharing + 1 if check in TOGETHER else 0
+        starts.append(start)
+    return starts
 
 
 def _turn(number: int, target: Target, check: Check, *, tight: bool) -> int:

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from linewatch_agent.checks.icmp_packets import (
     RECVERR,
-    SO_TIMESTAMPNS_NEW,
     Echo,
     echo_request,
     parse_echo_reply,
     parse_queued_error,
-    receive_time_ns,
 )
 from tests.support.netns import NOBODY, Netns, namespaces, wire
 
@@ -178,7 +176,6 @@ def test_any_error_is_parsed_or_not(
     """Nothing in the error queue or the control data makes the parsers raise."""
     parsed = parse_queued_error(family, quoted, ancillary)
     assert parsed is None or len(quoted) >= 8
-    assert receive_time_ns(ancillary) is None or any(len(data) >= 16 for *_, data in ancillary)
 
 
 @given(FAMILY, st.integers(0, 0xFFFF), st.integers(0, 16))
@@ -191,8 +188,3 @@ def test_an_error_quotes_as_much_as_a_router_likes(
     parsed = parse_queued_error(family, quoted, ancillary)
     expected = (Echo(sequence, NONCE[: max(0, quoted_bytes - 8)]), 113)
     assert parsed == (expected if quoted_bytes >= 8 else None)
-
-
-def test_the_kernels_timestamp_is_read() -> None:
-    """Seconds and nanoseconds become nanoseconds."""
-    assert receive_time_ns([(1, SO_TIMESTAMPNS_NEW, struct.pack("=qq", 2, 5))]) == 2_000_000_005

@@ -1,9 +1,12 @@
 """Rounds and slots: the same on every line, paced, on a grid that survives restarts."""
 
+from collections import Counter
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linewatch_agent.plan.schedule import ALL_DUE, NextRound, next_round, plan_round
+from linewatch_agent.plan.schedule import ALL_DUE, NextRound, Slot, next_round, plan_round
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import Target
 
@@ -38,6 +41,51 @@ def test_slots_are_evenly_paced() -> None:
     slots = plan_round(targets, round_ms=60_000, period_ms=30_000, spread=0.5)
     assert [slot.slot_ms - 60_000 for slot in slots] == [0, 3_750, 7_500, 11_250]
     assert [slot.check for slot in slots] == [Check.ICMP, Check.ICMP, Check.TCP, Check.TCP]
+
+
+def test_few_checks_begin_alone() -> None:
+    """Where there is room for 0.4 s between them, each has a start of its own."""
+    targets = [target(f"t{n}", Check.ICMP, Check.TCP, Check.HTTP) for n in range(20)]
+    slots = plan_round(targets, round_ms=0, period_ms=30_000, spread=0.8)
+    assert len({slot.slot_ms for slot in slots}) == len(slots) == 60
+
+
+def test_where_many_are_due_small_checks_begin_together() -> None:
+    """Fifty targets: four pings or queries at an instant, pages alone, 0.4 s from start to start.
+
+    What begins together are checks next to one another of different targets.
+    """
+    targets = [target(f"t{n}", Check.ICMP, Check.DNS, Check.HTTP) for n in range(50)]
+    slots = plan_round(targets, round_ms=0, period_ms=30_000, spread=1.0)
+    starts: dict[int, list[Slot]] = {}
+    for slot in slots:
+        starts.setdefault(slot.slot_ms, []).append(slot)
+    assert len(starts) == 25 + 50
+    assert [len(together) for together in starts.values()] == [4] * 25 + [1] * 50
+    gaps = {later - earlier for earlier, later in pairwise(starts)}
+    assert gaps == {400}
+    assert all(
+        len({(slot.target.id, slot.check) for slot in together}) == len(together)
+        for together in starts.values()
+    )
+
+
+def test_at_most_five_begin_together() -> None:
+    """A tight round of very many targets has them closer to one another, not more at once."""
+    targets = [target(f"t{n}", Check.ICMP, Check.TCP, Check.DNS) for n in range(40)]
+    slots = plan_round(targets, round_ms=0, period_ms=5_000, spread=0.8)
+    sizes = Counter(slot.slot_ms for slot in slots)
+    assert set(sizes.values()) == {5}
+    assert len(sizes) == 24
+
+
+def test_a_page_alone_comes_between() -> None:
+    """A check that needs the loop for itself shares its start with nobody."""
+    targets = [target(f"t{n}", *[Check.RANDOM_NAME, Check.ICMP]) for n in range(30)]
+    slots = plan_round(targets, round_ms=0, period_ms=5_000, spread=0.8)
+    sizes = Counter(slot.slot_ms for slot in slots)
+    alone = [slot for slot in slots if slot.check is Check.RANDOM_NAME]
+    assert all(sizes[slot.slot_ms] == 1 for slot in alone)
 
 
 def test_without_spread_all_is_due_at_once() -> None:
