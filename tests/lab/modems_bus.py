@@ -1,7 +1,8 @@
 """The child of modems.py: runs a dbus-daemon of its own and is ModemManager on it.
 
 Answers Properties.Get and GetAll, Introspect, GetManagedObjects and Signal.Setup from
-the objects of modems_objects.py, and keeps a list of every call it gets. Commands come
+the objects of modems_objects.py, takes Enable, Reset, Connect and Disconnect (which change
+nothing by themselves), and keeps a list of every call it gets. Commands come
 as JSON on standard input (worker.py). It ends with its parent, and the bus with it.
 """
 
@@ -130,6 +131,14 @@ class Manager:
                 # As the real one, which lists modems only.
                 modems = {at: every for at, every in objects.items() if MODEM in every}
                 return Message.new_method_return(call, "a{oa{sa{sv}}}", [modems])
+            case _:
+                return self._do(call, path, known=bool(found))
+
+    def _do(self, call: Message, path: str, *, known: bool) -> Message:
+        """Answer a call that changes something."""
+        match call.member, call.body:
+            case ("Enable", [bool()]) | ("Disconnect", ["/"]) | ("Reset" | "Connect", []) if known:
+                return Message.new_method_return(call)
             case "Setup", [int(rate_s)]:
                 return self._set_up_signal(call, path, rate_s)
             case _:

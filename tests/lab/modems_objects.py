@@ -46,7 +46,12 @@ class ModemFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         home: MCC and MNC of the SIM's own network.
         operator: those of the network that it is registered at; None: at home.
         technology: `lte`, `5g`, `umts` or `gsm`.
-        error: the end of the D-Bus error's name with which the last attempt was refused.
+        error: the end of the D-Bus error's name with which the last attempt was refused;
+            "": it has no error's name.
+        detached: the network serves it no data.
+        lock: MMModemLock of a SIM that is locked: 2 waits for the PIN, 4 for the PUK.
+        failed: MMModemStateFailedReason of a SIM that is missing: 2 no SIM, 3 unreadable.
+        mtu: of the data session; None: the modem does not tell it.
     """
 
     present: bool = True
@@ -61,6 +66,10 @@ class ModemFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operator: str | None = None
     technology: str = "lte"
     error: str = "MobileEquipment.ServiceOptionNotSubscribed"
+    detached: bool = False
+    lock: int = 2
+    failed: int = 2
+    mtu: int | None = 1430
 
 
 _REGISTRATION = {
@@ -117,10 +126,12 @@ def _modem(index: int, device: str, facts: ModemFacts, sim_path: str) -> dict[st
         "PrimaryPort": Variant("s", f"cdc-wdm{index}"),
         "Ports": Variant("a(su)", [[f"cdc-wdm{index}", 6], [device, 2]]),
         "EquipmentIdentifier": _secret("EquipmentIdentifier"),
-        "UnlockRequired": Variant("u", 2 if facts.sim is Sim.LOCKED else 1 if ready else 0),
+        "UnlockRequired": Variant(
+            "u", facts.lock if facts.sim is Sim.LOCKED else 1 if ready else 0
+        ),
         "UnlockRetries": Variant("a{uu}", {2: 3}),
         "State": Variant("i", _state(facts)),
-        "StateFailedReason": Variant("u", 2 if facts.sim is Sim.MISSING else 0),
+        "StateFailedReason": Variant("u", facts.failed if facts.sim is Sim.MISSING else 0),
         "AccessTechnologies": Variant("u", _TECHNOLOGY[facts.technology] if registered else 0),
         "SignalQuality": Variant("(ub)", [_quality(facts) if ready else 0, True]),
         "OwnNumbers": Variant("as", [SECRETS["OwnNumbers"]]),
@@ -157,7 +168,7 @@ def _modem_3gpp(facts: ModemFacts) -> dict[str, Variant]:
         "Pco": Variant("a(ubay)", []),
         "InitialEpsBearer": Variant("o", "/"),
         "InitialEpsBearerSettings": Variant("a{sv}", {}),
-        "PacketServiceState": Variant("u", 2 if registered else 1),
+        "PacketServiceState": Variant("u", 2 if registered and not facts.detached else 1),
     }
 
 
@@ -189,11 +200,23 @@ def _bearer(device: str, facts: ModemFacts) -> dict[str, Variant]:
     refused = facts.bearer is Bearer.REFUSED
     error = [f"{NAME}.Error.{facts.error}", "not subscribed"] if refused else ["", ""]
     up = facts.bearer is Bearer.UP
+    # As the network gives it: the line's own address stands in it too.
+    ip4 = {
+        "method": Variant("u", 2),
+        "address": Variant("s", "10.64.0.7"),
+        "prefix": Variant("u", 30),
+        "gateway": Variant("s", "10.64.0.6"),
+        "dns1": Variant("s", "203.0.113.53"),
+        "dns2": Variant("s", "203.0.113.54"),
+    }
+    if facts.mtu is not None:
+        ip4["mtu"] = Variant("u", facts.mtu)
     return {
         "Interface": Variant("s", device if up else ""),
         "Connected": Variant("b", up),
         "ConnectionError": Variant("(ss)", error),
         "Suspended": Variant("b", False),
+        "Ip4Config": Variant("a{sv}", ip4 if up else {"method": Variant("u", 0)}),
         "IpTimeout": Variant("u", 20),
         "BearerType": Variant("u", 1),
         "Properties": Variant("a{sv}", {"apn": Variant("s", "internet")}),

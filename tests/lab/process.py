@@ -1,11 +1,12 @@
 """Becomes one of Linewatch's programs inside the lab: it dies with the lab, like all children.
 
-    python -m tests.lab.process [--boot FILE] [--round-s S] MODULE ARGUMENTS…
+    python -m tests.lab.process [--boot FILE] [--round-s S] [--clock FILE] MODULE ARGUMENTS…
 
 `--boot` puts a file in the place of the kernel's boot id, in this process's own mount
 namespace (`ip netns exec` makes one), so that a start stands for another boot.
 `--round-s` scales the agent's few fixed times that are no setting (SCALED) to rounds
-that are shorter than 30 s. Nothing in the product knows of either.
+that are shorter than 30 s. `--clock` has the kernel say of its clock what fits the lie in
+a file (wall_clock.py). Nothing in the product knows of these.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import importlib
 import os
 import runpy
 import sys
+from pathlib import Path
 
 from tests.lab.tun import die_with_parent, go_first
+from tests.lab.wall_clock import kernel_says
 
 BOOT_ID = b"/proc/sys/kernel/random/boot_id"
 USUAL_ROUND_S = 30.0
@@ -40,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--boot")
     parser.add_argument("--round-s", type=float)
+    parser.add_argument("--clock", type=Path)
     parser.add_argument("module")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
@@ -47,6 +51,9 @@ def main() -> None:
         _bind(asked.boot.encode(), BOOT_ID)
     if asked.round_s is not None:
         scale(asked.round_s / USUAL_ROUND_S)
+    if asked.clock is not None:
+        clock = importlib.import_module("linewatch_agent.clock")
+        clock.kernel_clock = lambda: kernel_says(asked.clock)  # type: ignore[attr-defined]
     sys.argv = [asked.module, *asked.arguments]
     runpy.run_module(asked.module, run_name="__main__", alter_sys=True)
 

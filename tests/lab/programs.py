@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from linewatch_agent.status import NotRunningError, ask
 from linewatch_core.errors import LinewatchError
 from tests.lab.country import Country
 from tests.lab.disk import Disk
+from tests.lab.wall_clock import WallClock
 
 AGENT, SERVER = "linewatch_agent", "linewatch_server"
 ROOT = Path(__file__).parents[2]
@@ -48,20 +49,29 @@ class Programs:
         self.state = self.folder / "probe"
         self.config = self.folder / "linewatch.toml"
         self.disk = Disk(self.state)
+        self.clock: WallClock | None = None
         self.probe = ""
 
     def set_up(
-        self, config: str, *, agent_env: dict[str, str] | None = None, disk_mb: int | None = None
+        self,
+        config: str,
+        *,
+        agent_env: dict[str, str] | None = None,
+        disk_mb: int | None = None,
+        own_clock: bool = False,
     ) -> None:
         """Make a server and one enrolled probe with this configuration.
 
         Args:
             agent_env: what the agent finds in its environment besides the lab's trust.
             disk_mb: the size of a small disk for the probe's state; None: a plain folder.
+            own_clock: the probe has a wall clock of its own, `clock`, which may lie.
         Raises:
             ProgramError: a command failed; its words are in the text.
         """
         self._agent_env = {**self._country.trust, **(agent_env or {})}
+        if own_clock:
+            self.clock = WallClock(self.folder)
         if disk_mb is not None:
             self.disk.mount(disk_mb)
         host = self._country.plan.address_of("server")
@@ -92,9 +102,13 @@ class Programs:
         boot.write_text(f"{uuid.UUID(bytes=secrets.token_bytes(16), version=4)}\n")
         uptime_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         as_booted = ("unshare", "--time", "--boottime", str(BOOTED_S - int(uptime_s)))
-        own = ("--boot", str(boot), "--round-s", str(self._round_s))
+        own = ["--boot", str(boot), "--round-s", str(self._round_s)]
+        env = self._agent_env
+        if self.clock is not None:
+            own += ["--clock", str(self.clock.path)]
+            env = {**env, **self.clock.env()}
         command = (AGENT, "run", "--config", self.config, "--state", self.state)
-        self._start("agent", "probe", *command, before=as_booted, own=own, env=self._agent_env)
+        self._start("agent", "probe", *command, before=as_booted, own=own, env=env)
         self._until("agent", lambda: self.status() is not None)
 
     def status(self) -> dict[str, Any] | None:
@@ -139,7 +153,7 @@ class Programs:
         place: str,
         *command: str | Path,
         before: tuple[str, ...] = (),
-        own: tuple[str, ...] = (),
+        own: Sequence[str] = (),
         env: dict[str, str] | None = None,
     ) -> None:
         launcher = (*before, sys.executable, "-m", "tests.lab.process", *own)

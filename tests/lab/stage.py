@@ -1,8 +1,7 @@
 """A country with its programs and modems, on which a scenario's knobs and faults are made.
 
 Every fault here is the real thing: a program killed, a file taken away, a modem that
-says something else. A clock of its own can't be given to one process, so the faults of
-the clock are refused: the simulation and the agent's own tests have them.
+says something else, a wall clock that lies to the agent alone.
 """
 
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from tests.lab.player import Step, turn
 from tests.lab.programs import Backup, Programs, wipe_broker
 from tests.lab.scenario import Event, Fault, Scenario
 from tests.lab.targets import PAIRS, PAIRS_IF_SLOW
+from tests.lab.wall_clock import Lie
 
 DELAYS, RATES = 0.15, 4.0
 """Rounds are 30 times as dense as in life, so the country is nearer and its lines are faster:
@@ -27,10 +27,9 @@ a check must not take several rounds, nor a round's checks fill a line."""
 DISK_MB = 48
 NO_BUS = "unix:path=/nonexistent"
 REFUSED = {
-    Fault.CLOCK_1970: "the kernel has one wall clock for all processes",
-    Fault.CLOCK_AHEAD: "the kernel has one wall clock for all processes",
     Fault.READ_ONLY_DISK: "a disk with open files does not become read-only from outside",
 }
+LIES = {Fault.CLOCK_1970: Lie.FROM_1970, Fault.CLOCK_AHEAD: Lie.AHEAD}
 SERVER_AWAY = frozenset({Fault.BROKER_DOWN, Fault.COLLECTOR_DOWN})
 _RADIO = "radio"
 
@@ -99,7 +98,8 @@ class Stage:
         address = NO_BUS if self.modems is None else self.modems.address
         bus = {"DBUS_SYSTEM_BUS_ADDRESS": address}
         disk_mb = DISK_MB if Fault.FULL_DISK in self._what else None
-        self.programs.set_up(config, agent_env=bus, disk_mb=disk_mb)
+        own_clock = bool(self._what & LIES.keys())
+        self.programs.set_up(config, agent_env=bus, disk_mb=disk_mb, own_clock=own_clock)
         self.programs.start_broker()
         self.programs.start_server()
         self.programs.start_agent()
@@ -151,6 +151,9 @@ class Stage:
                 Backup(programs.server).restore()
                 programs.start_broker()
                 programs.start_server()
+            case ((Fault.CLOCK_1970 | Fault.CLOCK_AHEAD), _):
+                assert programs.clock is not None
+                programs.clock.set(LIES[fault] if begins else Lie.NONE)
             case Fault.FULL_DISK, True:
                 programs.disk.fill()
             case Fault.FULL_DISK, False:

@@ -16,7 +16,7 @@ from tests.lab.leftovers import sweep
 from tests.lab.plan import load_country
 from tests.lab.replay import play
 from tests.lab.scenario import Fault
-from tests.lab.scenario_file import load_scenario, parse_scenario
+from tests.lab.scenario_file import parse_scenario
 from tests.lab.stage import CannotPlayError, Stage
 from tests.lab.worker import ROOT
 
@@ -60,6 +60,15 @@ def test_a_cut_is_told_right_from_end_to_end(tmp_path: Path) -> None:
     assert len(outcome["changes"]) == 6
     (restoration,) = outcome["restorations"]
     assert restoration["backlog"] > 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_wrong_clock_is_no_interception(tmp_path: Path) -> None:
+    """The agent sees only certificates that are out of their time, and no line is called other."""
+    code, outcome = _play(tmp_path, "control-wrong-clock", "--seed", "1")
+    assert outcome["missed_bars"] == outcome["changes"] == []
+    assert code == 0
 
 
 @pytest.mark.slow
@@ -107,9 +116,10 @@ def test_a_fault_loses_nothing_and_makes_no_line_fail(fault: Fault, which: str) 
 
 
 def test_a_fault_that_cannot_be_made_is_refused() -> None:
-    """A clock of its own: the reason comes before anything is built."""
-    scenario = load_scenario("control-wrong-clock", load_country())
-    with pytest.raises(CannotPlayError, match=r"cannot play clock_1970: .* one wall clock"):
+    """A disk that fails under open files: the reason comes before anything is built."""
+    text = FAULT.format(fault="read_only_disk", which="")
+    scenario = parse_scenario(text, load_country(), name="f.toml")
+    with pytest.raises(CannotPlayError, match=r"cannot play read_only_disk: .* open files"):
         Stage(scenario, seed=1, pace=Pace())
 
 
