@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab sim soak test test-all lint lock clean
+.PHONY: help demo lab sim soak test test-all lint lock deb clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ lint: ## ruff, mypy and the import rules, without the tests
 
 lock: ## write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@tools/lock $(ARGS)
+
+deb: ## the agent's Debian package and the archives of its release, into dist/
+	@tools/bootstrap venv
+	@$(PYTHON) -m tools.deb $(ARGS)
 
 clean: ## remove .venv, caches and the demo's state
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist demo-state

@@ -22,7 +22,7 @@ NOT_OURS = {"__pycache__", "dist", "demo-state"}
 MACHINE_PATH = re.compile(rf"(?<![\w.~-])/(?:{'|'.join(['work', 'root', 'home'])})/")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-TARGETS = ("help", "demo", "lab", "sim", "soak", "test", "test-all", "lint", "lock", "clean")
+TARGETS = ("help", "demo", "lab", "sim", "soak", "test", "test-all", "lint", "lock", "deb", "clean")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
 

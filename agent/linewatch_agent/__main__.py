@@ -1,4 +1,4 @@
-"""The command `linewatch-agent`: lines, check-config, enrol, run, status, export.
+"""The command `linewatch-agent`: lines, check-config, enrol, first-boot, run, status, export.
 
 Every error that a person can cause is one line on standard error that says what
 to do, and exit code 1.
@@ -6,6 +6,7 @@ to do, and exit code 1.
 
 import argparse
 import asyncio
+import faulthandler
 import json
 import logging
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import structlog
 
+from linewatch_agent.care_commands import add_care_commands
+from linewatch_agent.plan.vitals import MEMORY_BYTES_MAX
 from linewatch_core.errors import LinewatchError, first_error
 
 DEFAULT_STATE = Path("/var/lib/linewatch")
@@ -59,15 +62,36 @@ def _parser() -> argparse.ArgumentParser:
     _add_state(enrol)
     enrol.set_defaults(command=_enrol)
 
+    first = commands.add_parser("first-boot", help="take in what a person put on the card (root)")
+    first.add_argument("--boot", type=Path, required=True, metavar="DIR", help="first partition")
+    first.add_argument(
+        "--root", type=Path, default=Path("/"), metavar="DIR", help="all else is below it"
+    )
+    first.set_defaults(command=_first_boot)
+
     run = commands.add_parser("run", help="measure, until stopped")
     _add_config(run)
     _add_state(run)
+    run.add_argument(
+        "--memory-max-mb",
+        type=int,
+        default=MEMORY_BYTES_MAX // 1_000_000,
+        metavar="MB",
+        help="end in order when it takes more, to be started anew (default: %(default)s)",
+    )
     run.set_defaults(command=_run)
 
     status = commands.add_parser("status", help="say how the running agent is")
     _add_state(status)
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(command=_status)
+
+    add_care_commands(commands)
+
+    helper = commands.add_parser("modem-helper", help="reset modems for the agent (root, by D-Bus)")
+    helper.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
+    helper.add_argument("--idle-s", type=float, default=60.0, help=argparse.SUPPRESS)
+    helper.set_defaults(command=_modem_helper)
 
     export = commands.add_parser("export", help="write what the server lacks to a USB stick")
     export.add_argument("directory", type=Path, metavar="DIR", help="a folder on the stick")
@@ -108,12 +132,14 @@ def _set_up_logs(*, verbose: bool) -> None:
 
 
 def _lines(options: argparse.Namespace) -> int:
-    from linewatch_agent.lines import explain, explain_json, find_lines, machine_problems
+    from linewatch_agent.lines import explain, explain_json, find_lines_once, machine_problems
     from linewatch_agent.modems.once import ask_modems
     from linewatch_agent.plan_file import read_plan
     from linewatch_agent.watcher import load_line_ids
 
-    found = find_lines(read_plan(options.config).config, load_line_ids(options.state))
+    config = read_plan(options.config).config
+
+    found = asyncio.run(find_lines_once(config, load_line_ids(options.state)))
     lines, modems, trouble = asyncio.run(ask_modems(found))
     problems = [*machine_problems(lines), *trouble]
     if options.json:
@@ -156,6 +182,16 @@ def _enrol(options: argparse.Namespace) -> int:
     return 0
 
 
+def _first_boot(options: argparse.Namespace) -> int:
+    from linewatch_agent.first_boot import first_boot
+
+    report = first_boot(options.boot, options.root)
+    print(*report.done, sep="\n")
+    for problem in report.problems:
+        print(f"linewatch-agent: {problem}", file=sys.stderr)
+    return 1 if report.problems else 0
+
+
 def _run(options: argparse.Namespace) -> int:
     from linewatch_agent.app import Agent
     from linewatch_agent.identity.identity import load_identity
@@ -166,8 +202,11 @@ def _run(options: argparse.Namespace) -> int:
     identity = load_identity(options.state)
 
     async def measure() -> None:
-        await Agent(options.state, plan, identity).run(snapshot)
+        agent = Agent(options.state, plan, identity)
+        await agent.run(snapshot, memory_bytes_max=options.memory_max_mb * 1_000_000)
 
+    # Where it hung, if the watchdog ends it by SIGABRT.
+    faulthandler.enable()
     try:
         asyncio.run(measure())
     except BaseExceptionGroup as group:
@@ -178,8 +217,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from linewatch_agent.snapshot import in_words
     from linewatch_agent.status import NotRunningError, ask
+    from linewatch_agent.status_words import in_words, stopped_in_words
     from linewatch_agent.store.database import StoreError
     from linewatch_agent.store.peek import peek
 
@@ -190,15 +229,21 @@ def _status(options: argparse.Namespace) -> int:
             kept = peek(options.state)
         except StoreError:
             raise error from None
+        store = {"committed": kept.committed, "backlog": kept.backlog, "bytes": kept.bytes}
         if options.json:
-            store = {"committed": kept.committed, "backlog": kept.backlog}
             print(json.dumps({"running": False, "store": store}, indent=2))
         else:
-            total = sum(kept.committed.values())
-            print(f"{total} records ever; {kept.backlog} not yet at the server")
+            print(stopped_in_words(store))
         print(f"linewatch-agent: {error}", file=sys.stderr)
         return 1
     print(json.dumps(status, indent=2) if options.json else in_words(status))
+    return 0
+
+
+def _modem_helper(options: argparse.Namespace) -> int:
+    from linewatch_agent.modem_helper.service import serve
+
+    asyncio.run(serve(options.root, idle_s=options.idle_s))
     return 0
 
 

@@ -5,7 +5,7 @@ that the uplink used.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from linewatch_agent import clock
@@ -46,10 +46,12 @@ class AgentBackend:
         bound: bool,
         version: str,
         on_traffic: Callable[[str, int], None] = lambda _, __: None,
+        on_ack: Callable[[Stream, StreamAck], Awaitable[None]] | None = None,
     ) -> None:
         """Join the parts.
 
         Args:
+            on_ack: is told what the server has in durable storage, once that is written down.
             on_traffic: takes the line and the bytes, both ways, that the uplink used.
             bound: connect over each line in turn; else as the machine routes.
         """
@@ -63,6 +65,7 @@ class AgentBackend:
         self._bound = bound
         self._version = version
         self._on_traffic = on_traffic
+        self._on_ack = on_ack
         self.bytes_out: Counter[str] = Counter()
         self.bytes_in: Counter[str] = Counter()
 
@@ -118,6 +121,8 @@ class AgentBackend:
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack durably."""
         await self._stored(lambda: self._store.save_ack(stream, ack, now_ms=clock.mono_ms()))
+        if self._on_ack is not None:
+            await self._on_ack(stream, ack)
 
     def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
         """Take the time that the first ack of a connection carries."""

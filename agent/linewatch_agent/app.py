@@ -6,9 +6,10 @@ uplink gets a moment to say so.
 """
 
 import asyncio
+import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -20,28 +21,44 @@ from nacl.signing import VerifyKey
 from linewatch_agent import clock
 from linewatch_agent.agent_backend import AgentBackend
 from linewatch_agent.export_socket import ExportServer
+from linewatch_agent.health import HealthWatch
+from linewatch_agent.heartbeat import Heartbeat, Signs
 from linewatch_agent.identity import enrol
 from linewatch_agent.identity.identity import Identity
 from linewatch_agent.judge import Judge
+from linewatch_agent.last_words import read_last_words
+from linewatch_agent.led.keeper import LedKeeper
+from linewatch_agent.lines.connect import connect_over
 from linewatch_agent.meter import Meter
+from linewatch_agent.modems.look import Said
+from linewatch_agent.modems.repair import ModemRepair
 from linewatch_agent.modems.watch import ModemWatch
 from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.notify import systemd_notifier
 from linewatch_agent.plan.calendar import watch_at
 from linewatch_agent.plan.check_cost import TRACE_BYTES
 from linewatch_agent.plan.endpoint import parse_endpoint
+from linewatch_agent.plan.modem_ladder import ladder_settings
 from linewatch_agent.plan.pace import Pace, pace_of
 from linewatch_agent.plan.schedule import Slot
 from linewatch_agent.plan.tracing import TRACED_ROLES, Tracing
 from linewatch_agent.plan.truth import TruthBook
+from linewatch_agent.plan.updates import Situation
 from linewatch_agent.plan.verdict_settings import given_truth, verdict_settings
+from linewatch_agent.plan.vitals import MEMORY_BYTES_MAX
 from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Listeners, Recorder
+from linewatch_agent.releases.outbox import Outbox
+from linewatch_agent.releases.places import INBOX
+from linewatch_agent.releases.proof import Proof
+from linewatch_agent.releases.wiring import Installed
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.status import StatusServer
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.giving import Wanted, give
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.opening import lock_directory
+from linewatch_agent.store.spare import RUN_BYTES, open_spare
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
@@ -66,6 +83,7 @@ from linewatch_core.records import (
 from linewatch_core.segment.sealing import RecipientKey
 from linewatch_core.sync.upload_talk import Dropped, Held
 from linewatch_core.sync.uploader import Uploader
+from linewatch_core.verdict import LineVerdict
 
 log = structlog.get_logger()
 
@@ -79,6 +97,8 @@ LEDGERS = "ledgers"
 """The name under which the store keeps what each line has spent."""
 LEDGERS_S = 600.0
 """A power cut forgets at most this much of it."""
+MODEM_RESETS = "modem_resets"
+"""The name under which the store keeps what was done to modems in the last day."""
 TRUTH = "truth"
 """The name under which the store keeps the networks of targets."""
 
@@ -117,6 +137,13 @@ class Agent:
             limits=_limits(plan),
             now_ms=now_ms,
         )
+        spare, self._spared = open_spare(
+            os.environ.get("RUNTIME_DIRECTORY"),
+            epoch=self.store.epoch,
+            boot=self.boot,
+            run=secrets.token_bytes(RUN_BYTES),
+            stored=self.store.last_mark,
+        )
         self.writer = WriterThread()
         self.machine = self._machine()
         self.recorder = Recorder(
@@ -129,6 +156,7 @@ class Agent:
             listeners=Listeners(
                 self._on_sealed, self._on_dropped, self._is_live, self._on_committed
             ),
+            spare=spare,
         )
         self.truth = TruthBook(
             plan.targets,
@@ -157,6 +185,13 @@ class Agent:
             on_sample=self.recorder.sample,
             is_busy=self._is_busy,
             timeout_s=plan.config.schedule.timeout_s,
+            on_look=self._on_modems,
+        )
+        self.repair = ModemRepair(
+            settings=ladder_settings(plan.config.modems),
+            on_reset=self.recorder.event,
+            keep=self._keep_resets,
+            kept=self.store.recall(MODEM_RESETS),
         )
         self.watcher = LineWatcher(
             plan.config,
@@ -164,6 +199,14 @@ class Agent:
             on_lines=self.sampler.set_lines,
             on_change=self.recorder.event,
             operator_of=self.modems.operator,
+            sessions=self.modems.given,
+        )
+        installed = Installed(self.version)
+        self.proof = Proof(
+            Outbox(state_dir / INBOX),
+            self.version,
+            on_trial=installed.on_trial,
+            installed=installed.is_release,
         )
         self.backend = AgentBackend(
             store=self.store,
@@ -178,6 +221,7 @@ class Agent:
             bound=plan.config.uplink.bind == "lines",
             version=self.version,
             on_traffic=self.meter.spend_uplink,
+            on_ack=self.proof.acked,
         )
         self.uplink = Uplink(
             probe=identity.probe,
@@ -194,17 +238,34 @@ class Agent:
             keepalive_s=plan.config.uplink.keepalive_s,
             backoff_max_s=plan.config.uplink.retry_max_s,
         )
+        self._installed = installed
+        self.start_cpu_s: float | None = None
+        self.light = LedKeeper(plan.config.led, HealthWatch(self, state_dir).look)
+        self.last_words = read_last_words(state_dir)
         self._truth_kept: bytes | None = None
         self._answered_ms: dict[tuple[str, str], int] = {}
         self._outside = {target.id for target in plan.targets if not target.host.startswith("@")}
 
-    async def run(self, snapshot: Callable[["Agent"], dict[str, Any]]) -> None:
-        """Measure until SIGTERM or SIGINT; then keep everything and end."""
+    async def run(
+        self,
+        snapshot: Callable[["Agent"], dict[str, Any]],
+        *,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+    ) -> None:
+        """Measure until SIGTERM or SIGINT; then keep everything and end.
+
+        Raises:
+            TooMuchMemoryError: it ended because it grew past its bound; all is kept.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, stop.set)
         self._note_start()
+        notifier = systemd_notifier()
+        heartbeat = Heartbeat(
+            notifier, self._signs(), end=stop.set, memory_bytes_max=memory_bytes_max
+        )
         status = StatusServer(self._state_dir, lambda: snapshot(self))
         export = ExportServer(self._state_dir, self._give)
         async with asyncio.TaskGroup() as tasks:
@@ -213,9 +274,12 @@ class Agent:
                 tasks.create_task(self.watcher.run(), name="watcher"),
                 tasks.create_task(self.sampler.run(), name="sampler"),
                 tasks.create_task(self.modems.run(), name="modems"),
+                tasks.create_task(self.repair.run(), name="modem-repair"),
                 tasks.create_task(self.timekeeper.run(), name="timekeeper"),
                 tasks.create_task(self._rotate_keys(), name="keys"),
                 tasks.create_task(self._keep(), name="ledgers"),
+                tasks.create_task(self.light.run(), name="led"),
+                tasks.create_task(heartbeat.run(), name="heartbeat"),
             ]
             recording = tasks.create_task(self.recorder.run(), name="recorder")
             serving = [
@@ -224,9 +288,15 @@ class Agent:
             ]
             if self.plan.config.uplink.enabled:
                 serving.append(tasks.create_task(self._uplink(), name="uplink"))
+                proving = self.proof.run(self._is_well, stop.set)
+                serving.append(tasks.create_task(proving, name="proof"))
+                if self.plan.config.update.url:
+                    serving.append(tasks.create_task(self._update(), name="updates"))
+            self.start_cpu_s = clock.cpu_s()
             log.info("agent_started", version=self.version, targets=len(self.plan.targets))
             await stop.wait()
             log.info("agent_stopping")
+            notifier.stopping()
             # Checks that the stop cuts short have no sample: the gap begins before them.
             measured_ms = self._measured_ms()
             await _end(measuring)
@@ -235,6 +305,20 @@ class Agent:
             await _end(serving)
         self.writer.close()
         self.store.close()
+        if heartbeat.too_much is not None:
+            raise heartbeat.too_much
+
+    def _signs(self) -> Signs:
+        """Return what tells that the agent does its work."""
+        return Signs(
+            scheduler_late_s=self.sampler.late_s,
+            commit_late_s=self.recorder.late_s,
+            ask_store=lambda: self.writer.run(lambda: None),
+            words=lambda: (
+                f"measures {len(self.watcher.lines)} lines; "
+                f"{self.machine.backlog()} records wait for the server"
+            ),
+        )
 
     def _machine(self) -> Uploader:
         machine = Uploader(epoch=self.store.epoch)
@@ -248,7 +332,10 @@ class Agent:
         """Record that the agent runs, what it did not measure before, and what it will."""
         now_ms = clock.mono_ms()
         self.recorder.event(BootStarted(now_ms, self.version))
-        gap = self.store.opening_gap(now_ms)
+        if (last := self.last_words) is not None:
+            log.warning("an_agent_ended_badly_before", how=last.in_words(), lines=len(last.lines))
+        spared = self._spared
+        gap = self.store.opening_gap(now_ms, spared_ms=spared.safe_ms if spared else 0)
         if gap is not None:
             self.recorder.event(gap)
         notes = tuple(TargetNote(t.id, t.role, t.checks) for t in self.plan.targets)
@@ -256,6 +343,8 @@ class Agent:
         settings = verdict_settings(self.plan.config.verdict)
         self.recorder.event(ConfigApplied(now_ms, self.plan.sha256, period_ms, notes, settings))
         self._tell_truth(self.truth.first(now_ms))
+        if spared is not None:
+            self.recorder.take_over(spared.bodies)
 
     def _tell_truth(self, truth: CachedTruth | None) -> None:
         if truth is not None:
@@ -268,6 +357,36 @@ class Agent:
                 break
             await asyncio.sleep(ENROL_RETRY_S)
         await self.uplink.run()
+
+    async def _update(self) -> None:
+        """Fetch newer releases for root, for ever."""
+        # Imported only where it is wanted: it brings HTTP and the manifest with it.
+        from linewatch_agent.releases.updater import Means, Updater
+
+        means = Means(
+            situation=self._situation,
+            standing=self._installed.standing,
+            connect=connect_over,
+            affords=self.meter.affords,
+            spend=self.meter.spend_uplink,
+        )
+        await Updater(self.plan.config.update, self._state_dir / INBOX, means).run()
+
+    def _situation(self) -> Situation:
+        utc = self.timekeeper.utc()
+        watch = watch_at(self.plan.config.schedule, self.plan.config.event, utc)
+        return Situation(
+            lines=self.watcher.lines,
+            verdicts=self.judge.verdicts(),
+            refuse_updates=watch.refuse_updates,
+            connected=self.uplink.state.connected,
+            backlog=self.machine.backlog(),
+            backfilling=self.machine.is_backfilling(),
+            on_trial=self.proof.on_trial,
+        )
+
+    def _is_well(self) -> bool:
+        return LineVerdict.OK in self.judge.verdicts().values()
 
     async def _complete_enrolment(self) -> bool:
         for way in self.backend.ways():
@@ -372,10 +491,17 @@ class Agent:
     def _on_round(self, round_ms: int) -> None:
         self.modems.begin_round(round_ms, self.watcher.lines)
 
+    def _on_modems(self, devices: Mapping[str, str], said: Mapping[str, Said | None]) -> None:
+        self.repair.looked(devices, said, self.watcher.lines, now_s=clock.mono_s())
+
+    async def _keep_resets(self, kept: bytes) -> None:
+        await self.writer.run(lambda: self.store.remember(MODEM_RESETS, kept))
+
     def _on_missed(self, from_ms: int, to_ms: int) -> None:
         self.recorder.event(Gap(clock.mono_ms(), GapReason.OVERRUN, self.boot, from_ms, to_ms))
 
     def _on_sealed(self, one: SealedRange) -> None:
+        self.proof.sealed(one.stream, one.first, one.last)
         self.uplink.feed(Held(one.stream, one.first, one.last))
 
     def _on_dropped(self, one: SealedRange) -> None:

@@ -32,6 +32,11 @@ def mono_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def cpu_s() -> float:
+    """Return the CPU time that this process has used, in seconds."""
+    return time.process_time()
+
+
 def utc_now() -> datetime:
     """Return what the wall clock says, right or years wrong; only for what people read or set."""
     return datetime.now(UTC)

@@ -32,6 +32,7 @@ class Judge:
         self._machine = Machine()
         self._on_transition = on_transition
         self._book = book
+        self._since_ms: dict[str, int] = {}
 
     def committed(self, records: Sequence[Record], safe_ms: int) -> None:
         """Take records that are on the disk.
@@ -50,6 +51,8 @@ class Judge:
                     before=told.before,
                     after=told.after,
                 )
+                if told.target is None:
+                    self._since_ms[told.line] = told.latest_ms
                 self._on_transition(told)
             if self._book is not None:
                 self._learn(self._book, one)
@@ -71,3 +74,10 @@ class Judge:
     def target_verdicts(self, line: str) -> dict[str, TargetVerdict]:
         """Return the verdicts in force of the targets of a line."""
         return self._machine.target_verdicts(line)
+
+    def since_ms(self, line: str) -> int | None:
+        """Return from when on a line's verdict holds for certain, in ms of this boot.
+
+        None: since before the agent started, or there is none yet.
+        """
+        return self._since_ms.get(line)

@@ -1,9 +1,10 @@
 """From outcomes to committed records: group commits, roll-ups, sealing, and making room.
 
-A sample waits at most `commit_s` before it is on the disk; events go at once.
-When the disk refuses, records wait in memory (plan/waiting.py): measuring never
-stops for want of room. Invariant: what is taken is committed once and in order,
-also if whoever runs this is cancelled in the middle of a commit.
+A sample waits at most `commit_s` before it is on the disk; events go at once. What waits
+is copied every few seconds to memory that outlives the process (store/spare.py): a kill
+costs less than a power cut. When the disk refuses, records wait in memory
+(plan/waiting.py): measuring never stops for want of room. Invariant: what is taken is
+committed once and in order, also if whoever runs this is cancelled in the middle of a commit.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from linewatch_agent import clock
 from linewatch_agent.plan.rollup import RollUp
 from linewatch_agent.plan.waiting import Waiting
 from linewatch_agent.store.database import StoreFullError
-from linewatch_agent.store.store import Store, StoreCounts
+from linewatch_agent.store.spare import Mark, SpareCopy
+from linewatch_agent.store.store import Closing, Store, StoreCounts
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
@@ -32,7 +34,10 @@ RETRY_S = 5.0
 NEWS_S = 4.0
 """A check that begins to fail, or to answer again, is committed this soon: it may begin a
 suspicion, and verdicts rest on what is committed."""
-SEAL_EVERY_S = 5.0
+SPARE_S = 4.0
+"""What waits is in the copy this soon: a kill costs at most 5 s."""
+SEAL_EVERY_S = 30.0
+"""How often to look for blocks that are old enough though nothing is measured."""
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Recorder:
         commit_records: int,
         measured_ms: Callable[[], int],
         listeners: Listeners,
+        spare: SpareCopy | None = None,
         waiting_max: int = WAITING_MAX,
         retry_s: float = RETRY_S,
     ) -> None:
@@ -78,6 +84,7 @@ class Recorder:
 
         Args:
             measured_ms: says before which time every check that began was handed over.
+            spare: keeps a copy of what waits.
             waiting_max: records kept in memory while the disk refuses.
             retry_s: how long a disk that refused is left alone.
         """
@@ -91,6 +98,8 @@ class Recorder:
         self._retry_s = retry_s
         self._rollup = RollUp()
         self._waiting = Waiting(records_max=waiting_max)
+        self._spare = spare
+        self._unspared_s: float | None = None
         self._oldest_s = 0.0
         self._urgent = False
         self._answered: dict[tuple[str, str, Check, int], bool] = {}
@@ -115,6 +124,18 @@ class Recorder:
         self._urgent = True
         self._wake.set()
 
+    def take_over(self, bodies: Sequence[Body]) -> None:
+        """Take what a killed run had measured and not committed, with what was taken so far.
+
+        From here on this run's copy has it.
+        """
+        for body in bodies:
+            if isinstance(body, Sample):
+                self.sample(body)
+            else:
+                self._put(body)
+        self._spare_now()
+
     def _note(self, sample: Sample) -> None:
         """Let what waits be committed soon if a check begins to fail, or to answer again."""
         series = (sample.line, sample.target, sample.check, sample.family)
@@ -127,6 +148,15 @@ class Recorder:
     def safe_ms(self) -> int:
         """Return the time before which all that was measured is on the disk, or told as lost."""
         return self._waiting.safe_ms(self._measured_ms())
+
+    def late_s(self) -> float:
+        """Return how long ago the next commit was due, or the next try on a disk that refuses."""
+        if not self._waiting:
+            return 0.0
+        due_s = (
+            self._retry_at_s if self._retry_at_s is not None else self._oldest_s + self._commit_s
+        )
+        return max(0.0, clock.mono_s() - due_s)
 
     async def run(self) -> None:
         """Commit and seal, for ever."""
@@ -154,8 +184,8 @@ class Recorder:
     async def _rest(self) -> None:
         """Sleep until something is due: an urgent record, a full group, or the time."""
         self._wake.clear()
-        due_s = self._due_s()
-        wait_s = SEAL_EVERY_S if due_s is None else min(SEAL_EVERY_S, due_s - clock.mono_s())
+        dues_s = [one for one in (self._due_s(), self._spare_due_s()) if one is not None]
+        wait_s = min([SEAL_EVERY_S, *(due_s - clock.mono_s() for due_s in dues_s)])
         if wait_s <= 0:
             return
         try:
@@ -163,6 +193,18 @@ class Recorder:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+    def _spare_due_s(self) -> float | None:
+        """Return when what waits is to be copied, or None if the copy has it."""
+        return None if self._unspared_s is None else self._unspared_s + SPARE_S
+
+    def _spare_now(self) -> None:
+        """Copy what waits and is not in the copy yet."""
+        self._unspared_s = None
+        if self._spare is not None:
+            newer = self._waiting.after(self._spare.through)
+            safe_ms = self._waiting.safe_ms(self._measured_ms(), after=len(self._waiting))
+            self._spare.note(newer, safe_ms=safe_ms)
 
     def _due_s(self) -> float | None:
         """Return when what waits is to be committed, or None if nothing waits."""
@@ -177,6 +219,9 @@ class Recorder:
 
     async def _work(self) -> None:
         now_s = clock.mono_s()
+        spare_due_s = self._spare_due_s()
+        if spare_due_s is not None and now_s >= spare_due_s:
+            self._spare_now()
         for roll in self._rollup.take_closed(clock.mono_ms()):
             self._put(roll)
         due_s = self._due_s()
@@ -189,11 +234,15 @@ class Recorder:
     async def _commit_all(self) -> None:
         while self._waiting and await self._commit():
             pass
-        await self._seal()
+        if not self._waiting:
+            await self._seal()
 
     def _put(self, body: Body) -> None:
         if not self._waiting:
             self._oldest_s = clock.mono_s()
+        if self._spare is not None and self._unspared_s is None:
+            self._unspared_s = clock.mono_s()
+            self._wake.set()
         self._waiting.put(body)
 
     async def _commit(self) -> bool:
@@ -203,19 +252,44 @@ class Recorder:
         safe_ms = self._waiting.safe_ms(self._measured_ms(), after=len(group), told=True)
         bodies = [*self._waiting.overrun(self._boot, now_ms=now_ms), *group]
         self._urgent, self._news_s = False, None
+        mark = (
+            None
+            if self._spare is None
+            else Mark(self._spare.run, self._waiting.through(len(group)))
+        )
+        closing = self._closing(now_ms) if len(group) == len(self._waiting) else None
         try:
-            records = await self._writer.run(
-                lambda: self._store.commit(bodies, now_ms=now_ms, safe_ms=safe_ms)
+            done = await self._writer.run(
+                lambda: self._store.commit_and_close(
+                    bodies, now_ms=now_ms, safe_ms=safe_ms, closing=closing, mark=mark
+                )
             )
         except StoreFullError as error:
             return await self._refused(error)
         self._waiting.stored(len(group))
+        if self._spare is not None and not self._waiting:
+            self._spare.clear()
+            self._unspared_s = None
         self._oldest_s = clock.mono_s()
         self._retry_at_s = None
         self.state.problem = None
+        await self._tell_sealed(done.sealed)
         await self._look()
-        self._listeners.committed(records, self.safe_ms())
+        self._listeners.committed(done.records, self.safe_ms())
         return True
+
+    def _closing(self, now_ms: int) -> Closing:
+        """Say which blocks the commit of all that waits closes.
+
+        Not one of a part of it: an event among the rest may be older than what tells of it,
+        and no segment may end before the one before it begins.
+        """
+        waited_ms = round((clock.mono_s() - self._oldest_s) * 1000)
+        return Closing(
+            live=self._listeners.live(),
+            since_ms=now_ms - max(0, waited_ms),
+            ahead_ms=round(self._commit_s * 1000),
+        )
 
     async def _seal(self) -> None:
         live = self._listeners.live()
@@ -223,14 +297,20 @@ class Recorder:
             sealed = await self._writer.run(
                 lambda: self._store.seal_due(now_ms=clock.mono_ms(), live=live)
             )
-            for one in sealed:
-                self._listeners.sealed(one)
+            await self._tell_sealed(sealed)
             if sealed:
-                if await self._writer.run(self._store.room_is_short):
-                    await self._make_room()
                 await self._look()
         except StoreFullError as error:
             await self._refused(error)
+
+    async def _tell_sealed(self, sealed: Sequence[SealedRange]) -> None:
+        """Tell of new segments, and make room if they are the last that there was room for."""
+        for one in sealed:
+            self._listeners.sealed(one)
+        if not sealed:
+            return
+        if await self._writer.run(self._store.room_is_short):
+            await self._make_room()
 
     async def _look(self) -> None:
         """Note how the store stands, on its own thread."""

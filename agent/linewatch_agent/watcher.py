@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import structlog
 
 from linewatch_agent import clock
 from linewatch_agent.durable import write_whole
-from linewatch_agent.lines import LineIds, find_lines
-from linewatch_agent.plan.line import Line
+from linewatch_agent.lines import LineIds, NameServers, find_lines, given_to
+from linewatch_agent.plan.line import Given, Line
 from linewatch_agent.plan.settings import Config
 from linewatch_core.records import LineChanged, LineKind
 
@@ -62,13 +62,21 @@ class LineWatcher:
         on_lines: Callable[[Sequence[Line]], Awaitable[None]],
         on_change: Callable[[LineChanged], None],
         operator_of: Callable[[str], str | None] = lambda _: None,
+        sessions: Callable[[], Mapping[str, Given]] = dict,
     ) -> None:
-        """Prepare; `operator_of` tells the operator that a line's modem named, if any."""
+        """Prepare.
+
+        Args:
+            operator_of: tells the operator that a line's modem named, if any.
+            sessions: tells what came with the data sessions of modems, by device.
+        """
         self._config = config
         self._state_dir = state_dir
         self._on_lines = on_lines
         self._on_change = on_change
         self._operator_of = operator_of
+        self._sessions = sessions
+        self._name_servers = NameServers()
         self._ids = load_line_ids(state_dir)
         self._saved = dict(self._ids.known)
         self._told: dict[str, _Facts] = {}
@@ -76,7 +84,10 @@ class LineWatcher:
 
     async def look(self) -> None:
         """Look once."""
-        self.lines = find_lines(self._config, self._ids)
+        # Who is asked depends on the lines, so the first look finds them twice.
+        found = self.lines or find_lines(self._config, self._ids, {})
+        given = given_to(await self._name_servers.about(found), self._sessions())
+        self.lines = find_lines(self._config, self._ids, given)
         if self._ids.known != self._saved:
             self._save()
         for line in self.lines:

@@ -93,6 +93,41 @@ class Bearer(StrEnum):
     REFUSED = "refused"
 
 
+class PacketService(StrEnum):
+    """Whether the network serves data at all (3GPP TS 27.007, +CGATT)."""
+
+    ATTACHED = "attached"
+    DETACHED = "detached"
+
+
+class ModemTrouble(StrEnum):
+    """What a modem is reset for; that nothing can be reached is none of it.
+
+    `gone`: it was there, and no longer is; `silent`: it does not answer; `session`: its
+    data session failed, and not by the network's word.
+    """
+
+    GONE = "gone"
+    SILENT = "silent"
+    SESSION = "session"
+
+
+class ModemStep(StrEnum):
+    """What is done to a modem, the mildest first.
+
+    `radio`: its radio is switched off and on; `usb`: its USB device is taken from its
+    drivers and given back; `power`: its USB port is without power for a moment;
+    `reboot`: the probe is started anew.
+    """
+
+    RECONNECT = "reconnect"
+    RADIO = "radio"
+    RESET = "reset"
+    USB = "usb"
+    POWER = "power"
+    REBOOT = "reboot"
+
+
 class AnchorSource(StrEnum):
     """Who said what time it is."""
 
@@ -312,6 +347,7 @@ class ModemDetail(Struct, tag="modem", frozen=True):
         signal_dbm: the reference signal's power (RSRP), else the whole channel's (RSSI).
         operator: the network's country and network code (MCC and MNC, 5 or 6 digits).
         technology: of the access, such as `lte`.
+        packet_service: whether the network serves it data, with or without a session.
     """
 
     present: bool = True
@@ -321,6 +357,7 @@ class ModemDetail(Struct, tag="modem", frozen=True):
     signal_dbm: int | None = None
     operator: str | None = None
     technology: str | None = None
+    packet_service: PacketService | None = None
 
 
 Detail: TypeAlias = (
@@ -589,6 +626,21 @@ class BudgetChanged(Struct, tag="budget", frozen=True):
     step: int
 
 
+class ModemReset(Struct, tag="reset", frozen=True):
+    """The probe did something to a line's modem, since that hung or failed.
+
+    Attributes:
+        mono_ms: when the step began.
+        done: it could be carried out; whether it helped, the next samples tell.
+    """
+
+    mono_ms: int
+    line: str
+    step: ModemStep
+    trouble: ModemTrouble
+    done: bool
+
+
 EvBody: TypeAlias = (
     BootStarted
     | Anchor
@@ -598,6 +650,7 @@ EvBody: TypeAlias = (
     | ConfigApplied
     | TruthApplied
     | BudgetChanged
+    | ModemReset
 )
 Body: TypeAlias = Sample | Roll | EvBody
 

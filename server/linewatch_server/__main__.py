@@ -1,4 +1,4 @@
-"""The command `linewatch-server`: init, run, enrol, revoke, fleet, samples, rebuild, import, audit.
+"""The command `linewatch-server`: init, run, enrol, revoke, fleet, samples, audit, release, …
 
 Every error that a person can cause is one line on standard error that says what
 to do, and exit code 1.
@@ -87,7 +87,24 @@ def _parser() -> argparse.ArgumentParser:
     audit = _command(commands, "audit", "open everything stored of a probe and count it", _audit)
     audit.add_argument("--probe", required=True, metavar="ID")
     audit.add_argument("--json", action="store_true", help="as JSON")
+
+    _add_release(commands)
     return parser
+
+
+def _add_release(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    release = commands.add_parser("release", help="sign releases of the agent (no DIR needed)")
+    steps = release.add_subparsers(required=True, metavar="STEP")
+    key = steps.add_parser("key", help="make the key that releases are signed with")
+    key.add_argument("file", type=Path, metavar="FILE", help="where to write it; keep it offline")
+    key.set_defaults(command=_release_key)
+    sign = steps.add_parser("sign", help="sign the archives that `make deb` made")
+    sign.add_argument("archives", type=Path, nargs="+", metavar="ARCHIVE")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE")
+    sign.add_argument("--into", type=Path, required=True, metavar="FILE", help="the manifest")
+    sign.add_argument("--url", default="", help="of the archives' folder, if not the manifest's")
+    sign.add_argument("--downgrade", action="store_true", help="replaces newer releases, too")
+    sign.set_defaults(command=_release_sign)
 
 
 def _command(
@@ -239,6 +256,32 @@ def _import(options: argparse.Namespace) -> int:
     for reason, count in sorted(done.refused.items()):
         print(f"{count} refused: {reason.value}")
     return 1 if done.damaged or done.unreadable or done.refused else 0
+
+
+def _release_key(options: argparse.Namespace) -> int:
+    from linewatch_server.releases import make_key
+
+    public = make_key(options.file)
+    print(f"{options.file} signs releases: keep it off this server, and a copy elsewhere.")
+    print(f'For the probes: [update] key = "{public}"')
+    return 0
+
+
+def _release_sign(options: argparse.Namespace) -> int:
+    from linewatch_server.releases import read_key, sign_release
+
+    created_s = int(datetime.now(UTC).timestamp())
+    manifest, signed = sign_release(
+        options.archives,
+        read_key(options.key),
+        url=options.url,
+        created_s=created_s,
+        downgrade=options.downgrade,
+    )
+    options.into.write_bytes(signed)
+    print(f"{options.into}: {manifest.version} for {', '.join(sorted(manifest.archives))}.")
+    print("Publish it with the archives where the probes' [update] url leads.")
+    return 0
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from linewatch_server.fleet.registry import Registry
 from linewatch_server.fleet.spread import FleetSpread
 from linewatch_server.index.queries import Queries
 from linewatch_server.ingest import Ingest
+from linewatch_server.notify import notify
 from linewatch_server.rebuild import open_index
 from linewatch_server.settings import Layout, Settings, load_settings
 from linewatch_server.web import make_web_app, serve
@@ -95,7 +96,13 @@ async def _run_parts(
             running = [
                 tasks.create_task(collector.run(), name="collector"),
                 tasks.create_task(
-                    serve(app, host=settings.web.bind, port=settings.web.port),
+                    # The broker has begun, and the pages are the last to be open.
+                    serve(
+                        app,
+                        host=settings.web.bind,
+                        port=settings.web.port,
+                        on_open=lambda: notify("READY=1"),
+                    ),
                     name="web",
                 ),
             ]
@@ -104,6 +111,7 @@ async def _run_parts(
             log.info("server_started", page=f"http://{settings.web.bind}:{settings.web.port}/")
             await stop.wait()
             log.info("server_stopping")
+            notify("STOPPING=1")
             await collector.finish()
             for task in running:
                 task.cancel()

@@ -21,7 +21,8 @@ from linewatch_agent.plan.settings import BudgetConfig, EventConfig, TruthConfig
 from linewatch_agent.plan.truth import Proof
 from linewatch_agent.plan.verdict_settings import verdict_settings
 from linewatch_agent.plan_file import Plan
-from linewatch_agent.snapshot import in_words, snapshot
+from linewatch_agent.snapshot import snapshot
+from linewatch_agent.status_words import in_words
 from linewatch_agent.uplink.session import UplinkState
 from linewatch_core.records import (
     Anchor,

@@ -15,7 +15,8 @@ from linewatch_agent import clock
 from linewatch_agent.recorder import NEWS_S, Listeners, Recorder
 from linewatch_agent.store.database import StoreDamagedError, StoreFullError
 from linewatch_agent.store.room import Thinned
-from linewatch_agent.store.store import Store, StoreLimits
+from linewatch_agent.store.spare import Mark
+from linewatch_agent.store.store import Closing, Committed, Store, StoreLimits
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.records import Body, Gap, GapReason, Record, Roll, Sample, Stream, Transition
@@ -48,7 +49,15 @@ class Disk:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    def commit(self, bodies: Sequence[Body], *, now_ms: int, safe_ms: int) -> list[Record]:
+    def commit_and_close(
+        self,
+        bodies: Sequence[Body],
+        *,
+        now_ms: int,
+        safe_ms: int,
+        closing: Closing | None,
+        mark: Mark | None,
+    ) -> Committed:
         """Commit unless the disk is full."""
         self.attempts += 1
         self.began.set()
@@ -57,9 +66,11 @@ class Disk:
             raise StoreDamagedError("damaged")
         if self.full:
             raise StoreFullError("cannot use it: no space left on the disk")
-        records = self._store.commit(bodies, now_ms=now_ms, safe_ms=safe_ms)
+        done = self._store.commit_and_close(
+            bodies, now_ms=now_ms, safe_ms=safe_ms, closing=closing, mark=mark
+        )
         self.commits.append((list(bodies), safe_ms))
-        return records
+        return done
 
     def make_room(self, now_ms: int) -> Thinned | None:
         """A disk that others filled gives nothing."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from linewatch_agent.snapshot import in_words
+from linewatch_agent.status_words import in_words
 
 STATUS: dict[str, Any] = {
     "running": True,
@@ -13,6 +13,14 @@ STATUS: dict[str, Any] = {
     "version": "0.1.0",
     "uptime_s": 93_784,
     "enrolled": True,
+    "last_end": None,
+    "led": {
+        "signal": "measuring",
+        "means": "one short flash every two seconds: it is measuring",
+        "reasons": [],
+        "led": "ACT",
+        "problem": None,
+    },
     "lines": [
         {
             "id": "fixed-1",
@@ -28,8 +36,10 @@ STATUS: dict[str, Any] = {
             "bytes_out": 1_200_000,
             "bytes_in": 2_300_000,
             "verdict": "ok",
+            "verdict_s": 7_260,
             "target_verdicts": {},
             "month_bytes": 40_000_000,
+            "month_max_bytes": 150_000_000,
             "budget_step": 0,
         }
     ],
@@ -45,6 +55,7 @@ STATUS: dict[str, Any] = {
         "backlog_sealed": 80,
         "bytes": 51_200_000,
         "bytes_max": 512_000_000,
+        "hold_days": 900,
         "segments": 7,
         "thinned": 0,
         "dropped": 0,
@@ -57,6 +68,7 @@ STATUS: dict[str, Any] = {
         "line": "fixed-1",
         "for_s": 3_700,
         "last_ack_ago_s": 4,
+        "reached_ago_s": 4,
         "attempts": 1,
         "problem": None,
     },
@@ -85,27 +97,48 @@ def words(**changes: Any) -> str:
 def test_a_probe_that_is_well_says_so() -> None:
     """Every line that a person looks for, in order."""
     assert words().splitlines() == [
-        "Probe abcdefghijklmnop, running for 1 d 2 h",
+        "Probe abcdefghijklmnop, release 0.1.0",
+        "Running for 1 d 2 h",
+        "Its light: one short flash every two seconds: it is measuring",
         "",
-        "fixed-1      fixed, works; 11 of 12 checks answered",
-        "             3.5 MB of data since the start, 40.0 MB this month",
+        "fixed-1      fixed, works for 2 h 1 min; 11 of 12 checks answered",
+        "             3.5 MB of data since the start, 40.0 of 150 MB this month",
         "",
         "Last round   12 s ago, one every 30 s; 42 since the start",
-        "Store        1000 records ever, 51.2 MB (10 % full)",
+        "Store        1000 records ever, 51.2 MB (10 % full); room for 900 days without the server",
         "Backlog      85 records not yet at the server",
         "Uplink       connected over fixed-1 for 1 h 1 min; server heard 4 s ago",
         "Clock        known to within 0.085 s (from server)",
     ]
 
 
+MODEM = {
+    "words": "SIM missing",
+    "advice": "Put one in.",
+    "reset": {"ago_s": 3600, "words": "since it was gone, it was reset"},
+}
+
+
+def test_a_modem_that_is_well_needs_no_advice() -> None:
+    """One line tells of it."""
+    modem = {"words": "registered at home", "advice": None, "reset": None}
+    told = words(lines=[{**STATUS["lines"][0], "modem": modem}]).splitlines()
+    assert told[5:7] == [
+        "             modem: registered at home",
+        "             3.5 MB of data since the start, 40.0 of 150 MB this month",
+    ]
+
+
 def test_a_mobile_line_tells_its_operator_and_its_modem() -> None:
     """Below its own line, above its data."""
     line = {**STATUS["lines"][0], "id": "mobile-1", "kind": "mobile", "operator": "00101"}
-    told = words(lines=[{**line, "modem": {"words": "SIM missing"}}]).splitlines()
-    assert told[2:5] == [
-        "mobile-1     mobile, works; 11 of 12 checks answered",
+    told = words(lines=[{**line, "modem": MODEM}]).splitlines()
+    assert told[4:9] == [
+        "mobile-1     mobile, works for 2 h 1 min; 11 of 12 checks answered",
         "             operator 00101",
         "             modem: SIM missing",
+        "             what helps: Put one in.",
+        "             1 h ago: since it was gone, it was reset",
     ]
 
 
@@ -117,16 +150,20 @@ def test_no_line_names_the_command_that_says_more() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"checks": 0, "answered": 0}, "fixed-1      fixed, works; not measured yet\n"),
-        ({"checks": 0, "answered": 0, "usable": False}, "fixed, works; can't be measured\n"),
-        ({"answered": 0, "usable": False}, "fixed, works; 0 of 12 checks answered\n"),
-        ({"verdict": "data_cut"}, "fixed, mobile data is cut; 11 of 12"),
-        ({"verdict": "unknown"}, "fixed, not judged yet; 11 of 12"),
+        (
+            {"checks": 0, "answered": 0},
+            "fixed-1      fixed, works for 2 h 1 min; not measured yet\n",
+        ),
+        ({"checks": 0, "answered": 0, "usable": False}, "min; can't be measured\n"),
+        ({"answered": 0, "usable": False}, "min; 0 of 12 checks answered\n"),
+        ({"verdict": "data_cut"}, "fixed, mobile data is cut for 2 h 1 min; 11 of 12"),
+        ({"verdict": "unknown", "verdict_s": None}, "fixed, not judged yet; 11 of 12"),
         (
             {"target_verdicts": {"site": "sni_blocked", "a": "ok"}},
             "\n             site: sni_blocked\n",
         ),
-        ({"budget_step": 3}, "40.0 MB this month, measuring less to save data\n"),
+        ({"month_max_bytes": None}, "start, 40.0 MB this month\n"),
+        ({"budget_step": 3}, "40.0 of 150 MB this month, measuring less to save data\n"),
         (
             {
                 "problems": [
@@ -161,11 +198,16 @@ def test_a_problem_without_a_remedy_promises_none() -> None:
         ({"round__ago_ms": None}, "Last round   none yet; one begins every 30 s"),
         ({"round__missed": 3}, "42 since the start, 3 missed"),
         ({"round__period_s": 2.5}, "one every 2.5 s"),
-        ({"store__thinned": 4}, "(10 % full), 4 segments thinned"),
+        ({"store__thinned": 4}, "(10 % full), 4 segments thinned; room"),
+        ({"store__hold_days": 2000}, "full); room for 5 years without the server\n"),
+        ({"store__hold_days": None}, "(10 % full)\n"),
+        ({"led__signal": "help", "led__reasons": ["a", "b"]}, "it is measuring (a; b)\n"),
+        ({"led__led": None}, "it is measuring; but this machine has no LED for it\n"),
+        ({"led__problem": "Permission denied"}, "LED ACT can't be driven: Permission denied\n"),
         ({"store__bytes": 512_000_000}, "512.0 MB (100 % full)"),
         (
             {"store__problem": "cannot use it: no space left"},
-            "full)\n             cannot use it: no space left\nBacklog",
+            "server\n             cannot use it: no space left\nBacklog",
         ),
         (
             {"store__dropped": 12, "store__problem": "no space left"},
@@ -181,11 +223,15 @@ def test_a_problem_without_a_remedy_promises_none() -> None:
         ({"uplink__for_s": 0}, "for 0 s; server heard"),
         (
             {"uplink__connected": False},
-            "Uplink       not connected: trying; results are kept here meanwhile",
+            "Uplink       not connected: trying; reached 4 s ago; results are kept here meanwhile",
         ),
         (
-            {"uplink__connected": False, "uplink__problem": "no answer in time"},
-            "Uplink       not connected: no answer in time; results are kept here meanwhile",
+            {
+                "uplink__connected": False,
+                "uplink__problem": "no answer in time",
+                "uplink__reached_ago_s": None,
+            },
+            "not connected: no answer in time; not reached since the start; results",
         ),
         (
             {"uplink__connected": False, "enrolled": False},
@@ -196,10 +242,14 @@ def test_a_problem_without_a_remedy_promises_none() -> None:
         ({"clock__error_ms": 123_456}, "to within 123 s"),
         ({"clock__error_ms": 1_800_000, "clock__disputed": True}, "contradict each other, by up"),
         ({"clock__error_ms": 1_234_567}, "to within 1235 s"),
-        ({"uptime_s": 0}, "running for 0 s"),
-        ({"uptime_s": 61}, "running for 1 min 1 s"),
-        ({"uptime_s": 3_600}, "running for 1 h"),
-        ({"uptime_s": 86_400 * 90 + 5}, "running for 90 d 5 s"),
+        (
+            {"last_end": {"count": 1, "result": "watchdog", "code": "dumped", "status": "ABRT"}},
+            "\nIts last bad end: it did its work no longer, and the watchdog ended it (dumped",
+        ),
+        ({"uptime_s": 0}, "Running for 0 s"),
+        ({"uptime_s": 61}, "Running for 1 min 1 s"),
+        ({"uptime_s": 3_600}, "Running for 1 h"),
+        ({"uptime_s": 86_400 * 90 + 5}, "Running for 90 d 5 s"),
     ],
 )
 def test_each_state_has_its_words(changes: dict[str, Any], says: str) -> None:

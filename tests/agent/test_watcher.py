@@ -46,7 +46,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     async def take(lines: Sequence[Line]) -> None:
         made.handed.append(list(lines))
 
-    def find(_: Config, ids: LineIds) -> list[Line]:
+    def find(_: Config, ids: LineIds, __: object) -> list[Line]:
         for line in made.found:
             ids.id_for(line.device, line.kind)
         return list(made.found)

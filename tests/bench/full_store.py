@@ -22,6 +22,7 @@ from pathlib import Path
 from linewatch_agent.store.blocks import OpenBlock
 from linewatch_agent.store.database import STORE_FILE
 from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.summary import Summary
 from linewatch_agent.store.tables import put_segments, save_stream
 from linewatch_core.records import Body, Record, Stream
 from linewatch_core.segment.chain import head_after
@@ -122,8 +123,10 @@ def _seal_day(probe: Probe, stream: Stream, supply: Iterator[Body], per_segment:
         head = head_after(parse_segment(made[-1]).header)
     with db.transaction():
         put_segments(db, stream, made)
-        state.row = replace(state.row, head=head)
-        save_stream(db, stream, state.row)
+        row = replace(state.row, head=head)
+        save_stream(db, stream, row)
+    probe.store._note_segments(stream, head)
+    state.row = row
     state.next_seq = head.next_seq
 
 
@@ -142,6 +145,10 @@ def fill(folder: Path) -> None:
                 "FROM segment WHERE id <= ?",
                 (number * step, number * step, int(last_id * left)),
             )
+    # As the store itself keeps it up to date.
+    with db.transaction():
+        db.execute("DELETE FROM meta WHERE key = 'summary'")
+        Summary.load(db).save(db)
     close_all()
 
 

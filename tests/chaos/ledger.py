@@ -152,8 +152,13 @@ class Ledger:
         """Note that the probe's process is gone: an ack that was in memory may be forgotten."""
         self.forgetful |= set(self.acked)
 
-    def started(self, epoch: str, held: Iterable[Range], *, next_boot: BootId) -> None:
-        """Check what a start finds: every number promised, told as lost, or freed."""
+    def started(self, epoch: str, held: Iterable[Range], *, next_boot: BootId) -> bool:
+        """Check what a start finds: every number promised, told as lost, or freed.
+
+        Returns:
+            Whether the store is one that was there before.
+        """
+        is_known = any(chain[0] == epoch for chain in self.next_seq)
         present: dict[Chain, SeqSet] = {}
         for one in held:
             ranges_of(present, one.chain).add(one.first, one.last)
@@ -166,6 +171,13 @@ class Ledger:
             self._check_present(epoch, present)
         self.doubtful, self.doubts, self.thinning_in_doubt = [], {}, False
         self.boots.append(next_boot)
+        return is_known
+
+    def check_kept(self, tokens: set[int]) -> None:
+        """Check that what a start did not get from the copy in memory was committed."""
+        tokens = tokens - {token_of(one.body) for some in self.promises.values() for one in some}
+        if tokens:
+            raise BrokenError(f"a kill lost what the copy in memory had: {sorted(tokens)}")
 
     def _settle_doubts(self, epoch: str, present: dict[Chain, SeqSet]) -> None:
         """See whether the commit that ended without a word is there; half of it is too little."""

@@ -4,12 +4,15 @@ The recorder's steps are run to their end by hand: nothing in them waits, since
 the writer here is no thread. Whatever ends the real agent ends this one.
 """
 
+import shutil
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.spare import RUN_BYTES, SpareCopy, read_spare
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
@@ -20,6 +23,7 @@ from linewatch_core.sync.uploader import Uploader
 from tests.chaos.broker import Broker
 from tests.chaos.disk import Disk
 from tests.chaos.driver import Driver
+from tests.chaos.excuses import token_of
 from tests.chaos.ledger import Ledger, Range
 from tests.chaos.patches import KIB, Clock
 from tests.chaos.told_store import ToldStore
@@ -33,6 +37,7 @@ LIMITS = StoreLimits(
     bytes_max=160 * KIB,
     free_bytes_min=16 * KIB,
 )
+COMMIT_S = 30.0
 COMMIT_RECORDS = 8
 WAITING_MAX = 40
 _T = TypeVar("_T")
@@ -47,13 +52,20 @@ class _Here:
 
 @dataclass(slots=True)
 class Probe:
-    """One probe: started, killed, rebooted, connected or not."""
+    """One probe: started, killed, rebooted, connected or not.
+
+    Attributes:
+        memory: a folder that a kill leaves and a reboot empties.
+        owed: what the copy there had and the store had not when the process ended.
+    """
 
     disk: Disk
     clock: Clock
     broker: Broker
     ledger: Ledger
+    memory: Path
     running: bool = False
+    owed: set[int] = field(default_factory=set)
     tokens: int = 0
     boots: int = 0
     starts: int = 0
@@ -61,6 +73,7 @@ class Probe:
     boot: BootId = field(init=False)
     store: ToldStore = field(init=False)
     keys: SigningKeys = field(init=False)
+    spare: SpareCopy = field(init=False)
     recorder: Recorder = field(init=False)
     driver: Driver = field(init=False)
 
@@ -71,6 +84,9 @@ class Probe:
         self.boots += 1
         self.boot = BootId(derived_bytes(f"chaos boot {self.boots}", 16).hex())
         self.clock.boot_s = self.clock.now_s - 7.0
+        shutil.rmtree(self.memory, ignore_errors=True)
+        self.memory.mkdir()
+        self.owed.clear()
 
     def start(self) -> None:
         """Start as the agent's app does.
@@ -104,12 +120,20 @@ class Probe:
         self.epoch = store.epoch
         held = store.held()
         chains = [Range((store.epoch, one.stream), one.first, one.last) for one in held]
-        self.ledger.started(store.epoch, chains, next_boot=self.boot)
+        is_new = not self.ledger.started(store.epoch, chains, next_boot=self.boot)
+        mark = store.last_mark
+        spared = read_spare(self.memory, epoch=store.epoch, boot=self.boot, stored=mark)
         self._begin(held)
         self.recorder.event(BootStarted(now_ms, "0.1.0"))
-        gap = self.store.opening_gap(now_ms)
+        gap = self.store.opening_gap(now_ms, spared_ms=spared.safe_ms if spared else 0)
         if gap is not None:
             self.recorder.event(gap)
+        if spared is not None:
+            self.recorder.take_over(spared.bodies)
+        if not is_new:
+            kept = {token_of(body) for _, body in self.recorder._waiting._bodies}
+            self.ledger.check_kept(self.owed - kept)
+        self.owed.clear()
 
     def _begin(self, held: Sequence[SealedRange]) -> None:
         machine = Uploader(epoch=self.store.epoch)
@@ -118,11 +142,18 @@ class Probe:
         self.driver = Driver(machine, self.store, self.keys, self.clock, self.broker)
         for one in held:
             self.driver.tell(Held(one.stream, one.first, one.last))
+        self.spare = SpareCopy(
+            self.memory,
+            epoch=self.store.epoch,
+            boot=self.boot,
+            run=derived_bytes(f"run {self.starts}", RUN_BYTES),
+            run_before=self.store.last_mark.run,
+        )
         self.recorder = Recorder(
             self.store,
             cast(WriterThread, _Here()),
             boot=self.boot,
-            commit_s=5.0,
+            commit_s=COMMIT_S,
             commit_records=COMMIT_RECORDS,
             measured_ms=self.clock.mono_ms,
             listeners=Listeners(
@@ -130,6 +161,7 @@ class Probe:
                 dropped=lambda one: self.driver.tell(Dropped(one.stream, one.first, one.last)),
                 live=lambda: self.driver.conn is not None,
             ),
+            spare=self.spare,
             waiting_max=WAITING_MAX,
         )
 
@@ -142,6 +174,11 @@ class Probe:
         """Be gone, without a word."""
         if self.running:
             self.running = False
+            for number, body in self.recorder._waiting._bodies:
+                token = token_of(body)
+                if number <= self.spare.through and token is not None:
+                    self.owed.add(token)
+            self.spare.close()
             self.store.close()
             self.ledger.ended()
 

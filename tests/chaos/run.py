@@ -67,7 +67,7 @@ def _run(seed: int, steps: int, folder: Path) -> Outcome:
     rng = random.Random(seed)
     clock, ledger = Clock(now_s=100.0), Ledger()
     broker = Broker(rng)
-    probe = Probe(Disk(folder / "probe", rng), clock, broker, ledger)
+    probe = Probe(Disk(folder / "probe", rng), clock, broker, ledger, folder / "memory")
     root_key = SigningKey(derived_bytes("root seed")).public
     server = Server(Disk(folder / "server", rng), broker, ledger, rng, root_key, folder / "backup")
     world = World(rng, clock, broker, ledger, probe, server)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.room import Thinned
-from linewatch_agent.store.store import Store
+from linewatch_agent.store.spare import Mark
+from linewatch_agent.store.store import Closing, Committed, Store
 from linewatch_agent.store.tables import SealedRange
-from linewatch_core.records import Body, Record, Stream
+from linewatch_core.records import Body, Stream
 from linewatch_core.sync.acks import acked_set
 from linewatch_core.sync.messages import StreamAck
 from tests.chaos.ledger import Ledger, Range
@@ -20,16 +21,26 @@ class ToldStore(Store):
 
     ledger: Ledger
 
-    def commit(self, bodies: Sequence[Body], *, now_ms: int, safe_ms: int) -> list[Record]:
+    def commit_and_close(
+        self,
+        bodies: Sequence[Body],
+        *,
+        now_ms: int,
+        safe_ms: int,
+        closing: Closing | None = None,
+        mark: Mark | None = None,
+    ) -> Committed:
         try:
-            records = super().commit(bodies, now_ms=now_ms, safe_ms=safe_ms)
+            done = super().commit_and_close(
+                bodies, now_ms=now_ms, safe_ms=safe_ms, closing=closing, mark=mark
+            )
         except StoreFullError:
             raise  # A word, too: nothing of it is there.
         except BaseException:
             self.ledger.is_in_doubt(self.epoch, bodies)
             raise
-        self.ledger.was_committed(self.epoch, records)
-        return records
+        self.ledger.was_committed(self.epoch, done.records)
+        return done
 
     def make_room(self, now_ms: int) -> Thinned | None:
         try:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from linewatch_agent.store.database import PAGE_BYTES, STORE_FILE
 
 DAMAGES: dict[str, Callable[[Path], None]] = {}
@@ -168,7 +170,7 @@ def table_of_segments_dropped(path: Path) -> None:
 def rows_of_streams_lost(path: Path) -> None:
     """Lose where the chains end, while segments are there."""
     with _database(path) as db:
-        db.execute("DELETE FROM stream")
+        db.execute("DELETE FROM state WHERE key LIKE 'chain.%'")
 
 
 @_damage
@@ -182,14 +184,15 @@ def epoch_unreadable(path: Path) -> None:
 def last_word_unreadable(path: Path) -> None:
     """Turn what the last commit said into noise."""
     with _database(path) as db:
-        db.execute("UPDATE meta SET value = ? WHERE key = 'last'", (_noise(40),))
+        db.execute("UPDATE state SET value = ? WHERE key = 'last'", (_noise(40),))
 
 
 @_damage
 def numbers_of_a_stream_absurd(path: Path) -> None:
     """Make a stream go on at a negative number."""
     with _database(path) as db:
-        db.execute("UPDATE stream SET next_seq = -5")
+        negative = msgspec.msgpack.encode((-5, 1, bytes(32), 0, ()))
+        db.execute("UPDATE state SET value = ? WHERE key LIKE 'chain.%'", (negative,))
 
 
 @_damage

@@ -28,7 +28,11 @@ from linewatch_core.records import (
     LineChanged,
     LineKind,
     ModemDetail,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
     NeighbourDetail,
+    PacketService,
     PortalAnswer,
     PortalDetail,
     Record,
@@ -83,6 +87,7 @@ DETAILS: st.SearchStrategy[Detail] = st.one_of(
         st.none() | st.integers(-150, 0) | TIMES_MS,
         st.none() | TEXTS,
         st.none() | TEXTS,
+        st.none() | st.sampled_from(PacketService),
     ),
 )
 
@@ -183,6 +188,14 @@ EVENTS: st.SearchStrategy[EvBody] = st.one_of(
     ),
     st.builds(TruthApplied, TIMES_MS, TRUTHS),
     st.builds(BudgetChanged, TIMES_MS, TEXTS, COUNTS),
+    st.builds(
+        ModemReset,
+        TIMES_MS,
+        TEXTS,
+        st.sampled_from(ModemStep),
+        st.sampled_from(ModemTrouble),
+        st.booleans(),
+    ),
 )
 
 BODIES: tuple[st.SearchStrategy[Body], ...] = (SAMPLES, ROLLS, EVENTS)

@@ -29,6 +29,9 @@ from linewatch_core.records import (
     HttpDetail,
     LineChanged,
     LineKind,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
     Record,
     Role,
     Roll,
@@ -133,6 +136,7 @@ def told_events(*, first_seq: int = 1) -> list[Record]:
         BudgetChanged(600_000, "modem-1", 2),
         BudgetChanged(700_000, "modem-1", 0),
         TruthApplied(800_000, CachedTruth()),
+        ModemReset(900_000, "modem-1", ModemStep.USB, ModemTrouble.SILENT, True),
     )
     return [Record(seq, body) for seq, body in enumerate(bodies, first_seq)]
 

@@ -59,6 +59,8 @@ def _good() -> dict[str, dict[str, Any]]:
         "segment-v1-raw-checks": _segments("A sample of each later check.", [check_samples()]),
         "segment-v1-ev-told": _segments("What verdicts rest on.", [told_events()]),
         "segment-v1-raw-modem": _segments("Modems and issuers.", [check_samples()]),
+        "segment-v1-raw-packet": _segments("Packet service of modems.", [check_samples()]),
+        "segment-v1-ev-reset": _segments("A modem that was reset.", [told_events()]),
         "segment-v1-journal": _vector(
             "Three frames that a power cut left in the journal.",
             [ChainBuilder().close(cut[:18], cut[18:19], cut[19:])],

@@ -91,18 +91,32 @@ async def complete(
 
 def _read_token(path: Path, *, now: datetime) -> Token:
     try:
-        token = decode_token(path.read_text("utf-8"))
-        for endpoint in token.endpoints:
-            parse_endpoint(endpoint)
+        text = path.read_text("utf-8")
     except UnicodeDecodeError:
         raise EnrolmentError(f"cannot enrol with {path}: not an enrolment token") from None
     except OSError as error:
         raise EnrolmentError(f"cannot read {path}: {error.strerror}") from error
+    return token_of(text, name=str(path), now=now)
+
+
+def token_of(text: str, *, name: str, now: datetime) -> Token:
+    """Return the token that a text holds, if it can be used at that time.
+
+    Args:
+        name: what to call the text in errors.
+        now: by this computer's clock, which may never have been set.
+    Raises:
+        EnrolmentError: not a token, damaged or expired.
+    """
+    try:
+        token = decode_token(text)
+        for endpoint in token.endpoints:
+            parse_endpoint(endpoint)
     except MalformedError as error:
-        raise EnrolmentError(f"cannot enrol with {path}: {error}") from error
+        raise EnrolmentError(f"cannot enrol with {name}: {error}") from error
     if now > CLOCK_FLOOR and token.expires < now:
         raise EnrolmentError(
-            f"cannot enrol with {path}: the token expired on {token.expires:%Y-%m-%d} by this "
+            f"cannot enrol with {name}: the token expired on {token.expires:%Y-%m-%d} by this "
             "computer's clock; ask the operator for a new one"
         )
     return token

@@ -78,6 +78,12 @@ def _addresses(line: Line, host: str, dns_port: int) -> Sequence[tuple[int, str]
     return found
 
 
+def names_resolved_by(line: Line, server: str, host: str, *, dns_port: int = 53) -> list[str]:
+    """Return the addresses of `host` that one name server says over `line`; none: no answer."""
+    answers = (_ask(line.device, server, dns_port, host, family) for family in line.families)
+    return [address for each in answers for address in each]
+
+
 def _ask(device: str, server: str, port: int, host: str, family: int) -> list[str]:
     address = ipaddress.ip_address(server)
     until_s = clock.mono_s() + LOOKUP_S

@@ -10,16 +10,17 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from linewatch_agent.lines.facts import DefaultRoute, Device, Facts
-from linewatch_agent.lines.ids import LineIds
+from linewatch_agent.lines.ids import LineIds, lasting_name
 from linewatch_agent.lines.kinds import kind_of
 from linewatch_agent.lines.problems import (
     NO_RESOLVER,
     device_problem,
     missing_device,
+    mtu_too_long,
     strict_filter,
 )
-from linewatch_agent.lines.resolvers import is_own, resolvers_for
-from linewatch_agent.plan.line import Line, Problem
+from linewatch_agent.lines.resolvers import given_resolvers, is_own, resolvers_for
+from linewatch_agent.plan.line import Given, Line, Problem
 from linewatch_agent.plan.settings import Config, LineConfig
 
 
@@ -65,7 +66,7 @@ def _best_metric(name: str, facts: Facts) -> tuple[bool, int]:
 
 def _found_setting(device: Device, ids: LineIds) -> LineConfig:
     kind = kind_of(device)
-    return LineConfig(id=ids.id_for(device.name, kind), device=device.name, kind=kind)
+    return LineConfig(id=ids.id_for(lasting_name(device), kind), device=device.name, kind=kind)
 
 
 def _absent(setting: LineConfig) -> Line:
@@ -87,7 +88,12 @@ def _line(setting: LineConfig, device: Device, devices: Sequence[Device], facts:
     )
     usable = {each.version for each in device.addresses if is_own(each.ip)}
     families = tuple(sorted(usable & {route.family for route in routes}))
-    resolvers = setting.resolvers or resolvers_for(device, devices, families, facts.nameservers)
+    given = facts.given.get(device.name, Given())
+    resolvers = (
+        setting.resolvers
+        or given_resolvers(given.nameservers, families)
+        or resolvers_for(device, devices, families, facts.nameservers)
+    )
     line = Line(
         id=setting.id,
         kind=setting.kind or kind_of(device),
@@ -124,6 +130,9 @@ def _problems(
     problems = []
     if device.rp_filter == 1 and 4 in line.families and not _is_preferred(device, devices, facts):
         problems.append(strict_filter(device.name))
+    session_mtu = facts.given.get(device.name, Given()).mtu
+    if session_mtu is not None and device.mtu > session_mtu:
+        problems.append(mtu_too_long(device, session_mtu))
     if not line.resolvers:
         problems.append(NO_RESOLVER)
     return tuple(problems)

@@ -3,8 +3,11 @@
 `gather.py` reads them, `decide.py` judges them; neither needs the other.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
+
+from linewatch_agent.plan.line import Given
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -34,6 +37,10 @@ class Device:
         kernel_type: the kernel's word for its sort (DEVTYPE), such as `wwan`; or "".
         driver: the driver's name, or "".
         usb_vendor: the USB vendor id as four hexadecimal digits, or "".
+        usb_classes: the classes of all interfaces of its USB device, two digits each.
+        usb_port: where it hangs: host controller, ports and interface; or "". The same for
+            whatever is plugged in there, whatever name the kernel gives it.
+        mtu: the longest packet that the kernel sends on it, in bytes; 0: not known.
         rp_filter: the reverse path filter in effect: 0 off, 1 strict, 2 loose.
     """
 
@@ -47,6 +54,9 @@ class Device:
     kernel_type: str = ""
     driver: str = ""
     usb_vendor: str = ""
+    usb_classes: frozenset[str] = frozenset()
+    usb_port: str = ""
+    mtu: int = 0
     rp_filter: int = 0
 
 
@@ -60,6 +70,7 @@ class Facts:
         nameservers: as the resolver's files list them; link-local ones with `%device`.
         ping_groups: first and last group that may open ICMP sockets, or None if unknown.
         groups: the groups of this process.
+        given: what the network gave for a device, by its name, as far as anybody tells.
     """
 
     devices: tuple[Device, ...] = ()
@@ -67,3 +78,4 @@ class Facts:
     nameservers: tuple[str, ...] = ()
     ping_groups: tuple[int, int] | None = None
     groups: frozenset[int] = frozenset()
+    given: Mapping[str, Given] = field(default_factory=dict)

@@ -5,10 +5,13 @@ milliseconds, so it can be done every ten seconds. What can't be read is left ou
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,6 +25,7 @@ from linewatch_agent.lines.procnet import (
 )
 
 _SYS_NET = Path("/sys/class/net")
+_ROOT_HUB = re.compile(r"usb[0-9]+")
 _CONF = Path("/proc/sys/net/ipv4/conf")
 _RESOLV_CONFS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 """In this order: where systemd-resolved runs, /etc/resolv.conf only names its own stub."""
@@ -33,7 +37,10 @@ def read_facts() -> Facts:
     addresses = psutil.net_if_addrs()
     strict_all = parse_number(_read(_CONF / "all/rp_filter"))
     devices = tuple(
-        _device(name, stat.flags.split(","), addresses.get(name, ()), strict_all)
+        replace(
+            _device(name, stat.flags.split(","), addresses.get(name, ()), strict_all),
+            mtu=stat.mtu,
+        )
         for name, stat in sorted(stats.items())
         if "loopback" not in stat.flags.split(",")
     )
@@ -62,9 +69,29 @@ def _device(name: str, flags: list[str], addresses: Iterable[object], rp_filter_
         wireless=(folder / "wireless").exists() or (folder / "phy80211").exists(),
         kernel_type=_kernel_type(_read(folder / "uevent")),
         driver=_link_name(hardware / "driver"),
-        usb_vendor=_read(hardware.resolve().parent / "idVendor").strip(),
+        **_usb(hardware),
         rp_filter=max(rp_filter_all, parse_number(_read(_CONF / name / "rp_filter"))),
     )
+
+
+def _usb(hardware: Path) -> dict[str, Any]:
+    """Return the facts of a device on USB, as arguments; none if it is on no USB.
+
+    Its path is .../<host controller>/usb1/1-1/1-1.2/1-1.2:1.0; the bus has a number that
+    may be another after a start, so the controller's name stands in for it.
+    """
+    interface = hardware.resolve()
+    vendor = _read(interface.parent / "idVendor").strip()
+    if not vendor:
+        return {}
+    bus = next((each for each in interface.parents if _ROOT_HUB.fullmatch(each.name)), None)
+    controller = "" if bus is None else bus.parent.name
+    classes = (_read(each).strip() for each in interface.parent.glob("*/bInterfaceClass"))
+    return {
+        "usb_vendor": vendor,
+        "usb_classes": frozenset(classes),
+        "usb_port": f"{controller}-{interface.name.partition('-')[2]}",
+    }
 
 
 def _interfaces(addresses: Iterable[object]) -> Iterable[Interface]:

@@ -2,13 +2,26 @@
 
 A device that goes keeps its id, so that no other line takes it over in the
 records. What is remembered is a hash of the device's name, since names can hold
-a MAC address; the store keeps it.
+a MAC address. A name that the kernel gave by the order of discovery says nothing after
+the next start: of two sticks, which are often alike to the last bit, the port that each
+is plugged into counts instead.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 
+from linewatch_agent.lines.facts import Device
 from linewatch_core.records import LineKind
+
+_IN_ORDER = re.compile(r"(eth|usb|wwan|wlan)[0-9]+")
+
+
+def lasting_name(device: Device) -> str:
+    """Return what to know a device by: its name, or its USB port where that says more."""
+    if device.usb_port and _IN_ORDER.fullmatch(device.name):
+        return f"usb:{device.usb_port}"
+    return device.name
 
 
 class LineIds:

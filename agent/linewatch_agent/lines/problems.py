@@ -51,6 +51,16 @@ def strict_filter(name: str) -> Problem:
     return Problem("rp_filter_strict", text, "sudo sysctl -w net.ipv4.conf.all.rp_filter=2")
 
 
+def mtu_too_long(device: Device, session_mtu: int) -> Problem:
+    """Return the problem of a line that sends longer packets than its data session carries."""
+    text = (
+        f"{device.name} sends packets of up to {device.mtu} bytes, and the operator's data session "
+        f"carries {session_mtu}: long ones may be lost."
+    )
+    mend = f"sudo ip link set {device.name} mtu {session_mtu}"
+    return Problem("mtu_too_long", text, mend, fatal=False)
+
+
 def machine_problems_from(facts: Facts, lines: Sequence[Line]) -> list[Problem]:
     """Return what is wrong with this machine as a whole; none of it keeps it from starting."""
     problems = []

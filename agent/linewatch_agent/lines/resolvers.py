@@ -1,6 +1,6 @@
-"""Choose a line's name servers from the one list that the machine keeps.
+"""Choose a line's name servers: those that its network gave, else from the machine's list.
 
-Pure. The list mixes the servers of all lines; a server in another line's home
+Pure. The machine's one list mixes the servers of all lines; a server in another line's home
 network can't be reached over this one, and asking it would look like a fault of
 this line. Where this is not enough, `resolvers` in a [[line]] table is.
 """
@@ -16,6 +16,15 @@ Address = IPv4Address | IPv6Address
 def is_own(address: Address) -> bool:
     """Return whether an address is one to send from: not loopback, link-local or unset."""
     return not (address.is_loopback or address.is_link_local or address.is_unspecified)
+
+
+def given_resolvers(nameservers: Sequence[str], families: Sequence[int]) -> tuple[str, ...]:
+    """Return those of a network's own name servers that a line of it can ask, in order."""
+    return tuple(
+        str(server).partition("%")[0]
+        for server in map(ip_address, nameservers)
+        if server.version in families and not (server.is_loopback or server.is_unspecified)
+    )
 
 
 def resolvers_for(

@@ -1,26 +1,19 @@
-"""One connection to the system bus, for one look at ModemManager.
+"""What can be asked of ModemManager, over one connection to the system bus.
 
 Reads values one by one (`FIELDS` is all that it ever asks for) and never as a whole
-interface, which would bring the subscriber's identity with it. A connection serves one
-look only: what a hung service never answers goes with it. The only call that changes
+interface, which would bring the subscriber's identity with it. The only call that changes
 anything is Signal.Setup. Source: ModemManager's D-Bus interfaces.
 """
 
 import asyncio
 import contextlib
-import os
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from linewatch_agent.modems.values import BearerValues, ModemValues
-from linewatch_core.errors import LinewatchError
+from linewatch_agent.system_bus import BusError, ServiceEndedError, SystemBus, system_bus
 
-if TYPE_CHECKING:
-    from dbus_fast.aio import MessageBus
-
-NO_BUS = "this machine has no system bus"
 NAME = "org.freedesktop.ModemManager1"
 MODEMS = "/org/freedesktop/ModemManager1/Modem"
 SIGNAL_EVERY_S = 30
@@ -32,58 +25,36 @@ FIELDS = frozenset(
     (
         *((_MODEM, name) for name in ("Ports", "State", "StateFailedReason", "UnlockRequired")),
         *((_MODEM, name) for name in ("Sim", "Bearers", "AccessTechnologies", "SignalQuality")),
-        *((_3GPP, name) for name in ("RegistrationState", "OperatorCode")),
+        *((_3GPP, name) for name in ("RegistrationState", "OperatorCode", "PacketServiceState")),
         *((_SIGNAL, name) for name in ("Rate", *_TABLES)),
-        *((_BEARER, name) for name in ("Connected", "ConnectionError")),
+        *((_BEARER, name) for name in ("Connected", "ConnectionError", "Ip4Config")),
     )
 )
 """(interface, property): all that is ever read of a modem, its SIM or its bearers."""
 
 _NET_PORT = 2
 """MMModemPortType of a network device."""
-_ENDED = frozenset(
-    f"org.freedesktop.DBus.Error.{name}"
-    for name in ("NoReply", "ServiceUnknown", "NameHasNoOwner", "Disconnected")
-)
-"""How the bus answers for a service that is gone; other errors are about one property."""
 _NODE = re.compile(r'<node name="([0-9]+)"')
-_GOODBYE_S = 1.0
-_SYSTEM_BUS = "/var/run/dbus/system_bus_socket"
 
 
-class NoModemManagerError(LinewatchError):
+class NoModemManagerError(BusError):
     """Nobody can tell anything of any modem; the text says why."""
-
-
-def has_bus() -> bool:
-    """Return whether this machine seems to have a system bus."""
-    return bool(os.environ.get("DBUS_SYSTEM_BUS_ADDRESS")) or Path(_SYSTEM_BUS).exists()
 
 
 @contextlib.asynccontextmanager
 async def connected() -> AsyncIterator["Connection"]:
-    """Connect to the system bus (DBUS_SYSTEM_BUS_ADDRESS, if set) for a while.
+    """Connect to the system bus for a while.
 
     Raises:
         NoModemManagerError: there is none, or it takes no connection.
     """
-    if not has_bus():
-        raise NoModemManagerError(NO_BUS)
-    from dbus_fast import BusType
-    from dbus_fast.aio import MessageBus
-    from dbus_fast.errors import DBusFastError
-
     try:
-        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    except (OSError, DBusFastError) as error:
-        raise NoModemManagerError(f"the system bus takes no connection: {error}") from None
-    try:
-        yield Connection(bus)
-    finally:
-        bus.disconnect()
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_GOODBYE_S):
-                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        async with system_bus() as bus:
+            yield Connection(bus)
+    except NoModemManagerError:
+        raise
+    except BusError as error:
+        raise NoModemManagerError(str(error)) from None
 
 
 class Connection:
@@ -92,18 +63,13 @@ class Connection:
     All raise NoModemManagerError where ModemManager or the bus ends meanwhile.
     """
 
-    def __init__(self, bus: "MessageBus") -> None:
+    def __init__(self, bus: SystemBus) -> None:
+        """Wrap a connection; use `connected`."""
         self._bus = bus
 
     async def owner(self) -> str | None:
-        """Return the name of ModemManager's own connection; None: it does not run.
-
-        It is never started by being asked: that is the machine's to decide.
-        """
-        daemon = "org.freedesktop.DBus"
-        path = "/org/freedesktop/DBus"
-        answer = await self._call(daemon, path, f"{daemon}.GetNameOwner", "s", [NAME])
-        return None if answer is None else str(answer[0])
+        """Return the name of ModemManager's own connection; None: it does not run."""
+        return await self._bus.owner(NAME)
 
     async def modems(self) -> list[str]:
         """Return the paths of the modems that there are."""
@@ -132,13 +98,11 @@ class Connection:
             unlock_required=said[_MODEM, "UnlockRequired"],
             sim=said[_MODEM, "Sim"],
             registration=said[_3GPP, "RegistrationState"],
+            packet_service=said[_3GPP, "PacketServiceState"],
             operator=said[_3GPP, "OperatorCode"],
             technologies=said[_MODEM, "AccessTechnologies"],
             quality_percent=None if quality is None else quality[0],
-            signals={
-                table: {key: each.value for key, each in (said[_SIGNAL, table] or {}).items()}
-                for table in _TABLES
-            },
+            signals={table: _plain(said[_SIGNAL, table]) for table in _TABLES},
             bearers=None
             if bearers is None
             else tuple(await asyncio.gather(*(self._bearer(each) for each in bearers))),
@@ -150,10 +114,11 @@ class Connection:
         return await self._call(NAME, modem, f"{_SIGNAL}.Setup", "u", body) is not None
 
     async def _bearer(self, path: str) -> BearerValues:
-        connected, error = await asyncio.gather(
-            self._get(path, _BEARER, "Connected"), self._get(path, _BEARER, "ConnectionError")
+        names = ("Connected", "ConnectionError", "Ip4Config")
+        connected, error, ip4 = await asyncio.gather(
+            *(self._get(path, _BEARER, name) for name in names)
         )
-        return BearerValues(connected, "" if error is None else error[0])
+        return BearerValues(connected, "" if error is None else error[0], _plain(ip4))
 
     async def _get(self, path: str, interface: str, name: str) -> Any:
         assert (interface, name) in FIELDS
@@ -170,28 +135,12 @@ class Connection:
         body: list[Any] | None = None,
     ) -> list[Any] | None:
         """Return an answer's body; None: an error came back."""
-        from dbus_fast import Message, MessageFlag, MessageType
-        from dbus_fast.errors import DBusFastError
-
-        interface, _, member = method.rpartition(".")
-        message = Message(
-            destination=to,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=body or [],
-            flags=MessageFlag.NO_AUTOSTART,
-        )
-        answer: Message | None
         try:
-            answer = await self._bus.call(message)
-        except (OSError, EOFError, DBusFastError):
-            answer = None
-        if answer is None:
-            raise NoModemManagerError("the system bus closed the connection")
-        if answer.message_type is not MessageType.ERROR:
-            return answer.body
-        if to == NAME and answer.error_name in _ENDED:
-            raise NoModemManagerError("ModemManager ended while it was asked")
-        return None
+            return await self._bus.call(to, path, method, signature, body)
+        except ServiceEndedError:
+            raise NoModemManagerError("ModemManager ended while it was asked") from None
+
+
+def _plain(table: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a dictionary's values as such: over the bus each is wrapped with its type."""
+    return {key: each.value for key, each in (table or {}).items()}

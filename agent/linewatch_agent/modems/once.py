@@ -5,12 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from linewatch_agent import clock
-from linewatch_agent.modems.bus import NoModemManagerError, has_bus
+from linewatch_agent.modems.advice import advice
+from linewatch_agent.modems.bus import NoModemManagerError
 from linewatch_agent.modems.home import home_of
 from linewatch_agent.modems.look import LOOK_S, Memory, look
 from linewatch_agent.modems.values import detail_of
 from linewatch_agent.modems.words import described
 from linewatch_agent.plan.line import Line, Problem
+from linewatch_agent.system_bus import has_bus
 from linewatch_core.records import LineKind
 
 HUNG = Problem(
@@ -46,7 +48,8 @@ async def ask_modems(
         values = one.values
         home = None if values is None else home_of(None, values)
         known = None if values is None else detail_of(values, use_quality=one.use_quality)
-        modems[line.id] = described(known)
+        sentence = None if values is None else advice(values)
+        modems[line.id] = described(known, advice=sentence)
         operator = line.operator or (None if home is None else home.operator)
         answered.append(replace(line, operator=operator))
     return answered, modems, []

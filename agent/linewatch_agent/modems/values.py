@@ -8,8 +8,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from linewatch_core.records import Bearer, ModemDetail, Registration, Sim
+from linewatch_core.records import Bearer, ModemDetail, PacketService, Registration, Sim
 
 _STATE_UNKNOWN, _STATE_INITIALIZING, _STATE_LOCKED, _STATE_SEARCHING = 0, 1, 2, 7
 _NO_SIM_REASONS = frozenset((2, 3, 5))
@@ -64,6 +65,9 @@ _QUALITY_DBM = (-113.0, -51.0)
 
 _OPERATOR = re.compile(r"[0-9]{5,6}")
 
+_PACKET_SERVICES = {1: PacketService.DETACHED, 2: PacketService.ATTACHED}
+"""MMModem3gppPacketServiceState; 0 is unknown."""
+
 _ERROR_PREFIX = "org.freedesktop.ModemManager1.Error.MobileEquipment."
 _REFUSALS = frozenset(
     (
@@ -86,10 +90,11 @@ modem or of ModemManager, a time-out, or an unknown cause is no word of the netw
 
 @dataclass(frozen=True, slots=True)
 class BearerValues:
-    """A bearer's `Connected` and the name in its `ConnectionError` ("": none)."""
+    """A bearer's `Connected`, the name in its `ConnectionError` ("": none), and `Ip4Config`."""
 
     connected: bool | None = None
     error: str = ""
+    ip4: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ class ModemValues:
     quality_percent: int | None = None
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     bearers: tuple[BearerValues, ...] | None = None
+    packet_service: int | None = None
 
 
 def detail_of(values: ModemValues, *, use_quality: bool = False) -> ModemDetail:
@@ -132,6 +138,7 @@ def detail_of(values: ModemValues, *, use_quality: bool = False) -> ModemDetail:
         signal_dbm=signal_dbm,
         operator=operator_of(values.operator),
         technology=technology_of(values.technologies),
+        packet_service=_PACKET_SERVICES.get(values.packet_service or 0),
     )
 
 

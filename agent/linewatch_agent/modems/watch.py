@@ -6,21 +6,27 @@ own modem), nothing is said of a line, and that is logged once.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import structlog
 
 from linewatch_agent import clock
-from linewatch_agent.modems.bus import NO_BUS, NoModemManagerError, has_bus
+from linewatch_agent.modems.advice import advice
+from linewatch_agent.modems.bus import NoModemManagerError
+from linewatch_agent.modems.given import given_by
 from linewatch_agent.modems.home import Home, home_of
 from linewatch_agent.modems.look import LOOK_S, Memory, Said, look
 from linewatch_agent.modems.values import detail_of
-from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.line import Given, Line
+from linewatch_agent.system_bus import NO_BUS, has_bus
 from linewatch_core.records import MODEM_TARGET, Check, LineKind, ModemDetail, Sample
 from linewatch_core.verdict.answers import TIMEOUT
 
 log = structlog.get_logger()
+
+OnLook: TypeAlias = Callable[[Mapping[str, str], Mapping[str, Said | None]], None]
 
 ROUNDS_WAITING_MAX = 16
 """Looks are begun at once, so that none ever waits; if they did, the rounds would go without."""
@@ -43,11 +49,14 @@ class ModemWatch:
         on_sample: Callable[[Sample], None],
         is_busy: Callable[[str], bool],
         timeout_s: float = LOOK_S,
+        on_look: OnLook | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             is_busy: whether the uplink sends backlog over a line now.
+            on_look: told what each look at a running ModemManager said: the devices of
+                mobile lines by id, and what was said by device.
             timeout_s: what has not answered by then has failed; at most LOOK_S counts.
         """
         self._limit_s = min(timeout_s, LOOK_S)
@@ -60,6 +69,9 @@ class ModemWatch:
         self._running: set[_Running] = set()
         self._trouble = ""
         self._latest: dict[str, ModemDetail | None] = {}
+        self._advice: dict[str, str] = {}
+        self._given: dict[str, Given] = {}
+        self._on_look = on_look
 
     def begin_round(self, round_ms: int, lines: Iterable[Line]) -> None:
         """Ask for a look for this round; lines seen once stay, also when their device is gone."""
@@ -86,6 +98,14 @@ class ModemWatch:
         """Return what was said last of each line that has a modem; None: no answer."""
         return dict(self._latest)
 
+    def advice(self, line: str) -> str | None:
+        """Return what a person can do about a line's SIM or modem, if anything."""
+        return self._advice.get(line)
+
+    def given(self) -> dict[str, Given]:
+        """Return what came with each device's data session, as said last."""
+        return dict(self._given)
+
     async def run(self) -> None:
         """Look at every round that begins, for ever."""
         async with asyncio.TaskGroup() as tasks:
@@ -97,7 +117,7 @@ class ModemWatch:
             said = await self._look()
         finally:
             self._running.discard(running)
-        self._latest = {}
+        self._latest, self._advice, self._given = {}, {}, {}
         for line, device in self._devices.items():
             if device in said:
                 self._tell(line, said[device], running)
@@ -108,12 +128,19 @@ class ModemWatch:
             said = await look(self._memory, now_s=clock.mono_s(), limit_s=self._limit_s)
         except TimeoutError:
             self._note("ModemManager does not answer")
-            return dict.fromkeys(self._memory.seen, Said(None))
+            said = dict.fromkeys(self._memory.seen, Said(None))
+            self._hand_on(said)
+            return said
         except NoModemManagerError as error:
             self._note(str(error))
             return {}
         self._note("")
+        self._hand_on(said)
         return said
+
+    def _hand_on(self, said: Mapping[str, Said | None]) -> None:
+        if self._on_look is not None:
+            self._on_look(self._devices, said)
 
     def _tell(self, line: str, said: Said | None, running: _Running) -> None:
         detail: ModemDetail | None
@@ -126,6 +153,9 @@ class ModemWatch:
             home = home_of(self._homes.get(line), said.values)
             if home is not None:
                 self._homes[line] = home
+            self._given[self._devices[line]] = given_by(said.values.bearers)
+            if (sentence := advice(said.values)) is not None:
+                self._advice[line] = sentence
         self._latest[line] = detail
         self._on_sample(
             Sample(

@@ -4,9 +4,18 @@ from typing import Any
 
 import msgspec
 
-from linewatch_core.records import Bearer, ModemDetail, Registration, Sim
+from linewatch_core.records import (
+    Bearer,
+    ModemDetail,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
+    PacketService,
+    Registration,
+    Sim,
+)
 
-_SIM = {Sim.MISSING: "SIM missing", Sim.LOCKED: "SIM locked: it waits for its PIN"}
+_SIM = {Sim.MISSING: "SIM missing", Sim.LOCKED: "SIM locked"}
 _REGISTRATION = {
     Registration.HOME: "registered at home",
     Registration.ROAMING: "roaming",
@@ -33,12 +42,45 @@ def in_words(modem: ModemDetail | None) -> str:
         _REGISTRATION.get(modem.registration) if modem.registration else None,
         modem.technology.upper() if modem.technology else None,
         None if modem.signal_dbm is None else f"{modem.signal_dbm} dBm",
+        "the network serves it no data" if _is_detached(modem) else None,
         _BEARER.get(modem.bearer) if modem.bearer else None,
     )
     return ", ".join(part for part in parts if part) or "the modem is starting"
 
 
-def described(modem: ModemDetail | None) -> dict[str, Any]:
-    """Return the fields of ModemDetail by name (none where it did not answer), and `words`."""
+def _is_detached(modem: ModemDetail) -> bool:
+    """Return whether the network takes the modem and serves it no data: that is news."""
+    registered = modem.registration in (Registration.HOME, Registration.ROAMING)
+    return registered and modem.packet_service is PacketService.DETACHED
+
+
+def described(modem: ModemDetail | None, *, advice: str | None = None) -> dict[str, Any]:
+    """Return the fields of ModemDetail by name (none where it did not answer), and `words`.
+
+    Args:
+        advice: what a person can do about it, as advice.py says it.
+    """
     fields = {} if modem is None else msgspec.structs.asdict(modem)
-    return {"words": in_words(modem), **msgspec.to_builtins(fields)}
+    return {"words": in_words(modem), "advice": advice, **msgspec.to_builtins(fields)}
+
+
+_STEP = {
+    ModemStep.RECONNECT: "its data session was made anew",
+    ModemStep.RADIO: "its radio was switched off and on",
+    ModemStep.RESET: "it was reset",
+    ModemStep.USB: "its USB device was taken from its drivers and given back",
+    ModemStep.POWER: "its USB port was without power for a moment",
+    ModemStep.REBOOT: "the probe was started anew",
+}
+_TROUBLE = {
+    ModemTrouble.GONE: "it was gone",
+    ModemTrouble.SILENT: "it did not answer",
+    ModemTrouble.SESSION: "its data session had failed",
+}
+
+
+def reset_in_words(reset: ModemReset) -> str:
+    """Return what was done to a modem, and why."""
+    if not reset.done:
+        return f"{_TROUBLE[reset.trouble]}; this was tried and failed: {_STEP[reset.step]}"
+    return f"since {_TROUBLE[reset.trouble]}, {_STEP[reset.step]}"

@@ -14,9 +14,15 @@ from linewatch_agent.plan.toml_errors import Source
 from linewatch_agent.plan.toml_types import Path
 from linewatch_core.errors import MalformedError
 from linewatch_core.ids import is_name
+from linewatch_core.release.manifest import KEY_HEX
 
 _DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")
 """What the kernel takes as an interface's name (dev_valid_name; IFNAMSIZ less its zero)."""
+
+_LED = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]{0,63}")
+"""Kernels and drivers name LEDs by such; nothing that leads out of the folder."""
+
+_UPDATE_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]{1,260}/[!-~]{0,500}")
 
 _PAGE = re.compile(r"[0-9a-f]{16}")
 
@@ -41,6 +47,9 @@ def config_faults(config: Config, source: Source) -> Iterator[Fault]:
     for position, target in enumerate(config.target):
         for fault in target_faults(target):
             yield Fault(("target", position, *fault.path), fault.reason)
+    if not _LED.fullmatch(config.led.name):
+        yield _fault(source, ("led", "name"), "a name as in /sys/class/leds, auto or none")
+    yield from _update_faults(config, source)
     yield from _truth_faults(config, source)
     repeatable: tuple[tuple[list[str], str, str], ...] = (
         ([line.id for line in config.line], "line", "id"),
@@ -109,6 +118,17 @@ def _event_faults(
         longest = max(schedule.timeout_s, 2 * schedule.jitter_s)
         wanted = f"more than timeout_s and twice jitter_s ({longest:g})"
         yield _fault(source, at, wanted)
+
+
+def _update_faults(config: Config, source: Source) -> Iterator[Fault]:
+    update = config.update
+    if update.url and not _UPDATE_URL.fullmatch(update.url):
+        yield _fault(source, ("update", "url"), "an address such as https://example.org/manifest")
+    if update.key and not KEY_HEX.fullmatch(update.key):
+        yield _fault(source, ("update", "key"), "64 digits of 0-9 a-f")
+    if update.url and not update.key:
+        # A release that nobody signed is never taken; to fetch one would be for nothing.
+        yield _fault(source, ("update", "key"), "the key that releases are signed with")
 
 
 def _truth_faults(config: Config, source: Source) -> Iterator[Fault]:

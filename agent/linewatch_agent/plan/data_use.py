@@ -70,6 +70,33 @@ def _data_advice(config: Config, targets: Sequence[Target], lines: Sequence[Line
             )
 
 
+def hold_days(
+    config: Config,
+    targets: Sequence[Target],
+    lines: Sequence[Line],
+    *,
+    used_bytes: int,
+    backlog: int,
+    free_bytes: int,
+) -> int | None:
+    """Return how many days of records the store can take at least if nothing can be sent.
+
+    What the server has makes room; None where nothing is measured.
+
+    Args:
+        used_bytes: what the store takes now.
+        backlog: how many records the server lacks.
+        free_bytes: what the disk has left.
+    """
+    uses = estimate(config, targets, lines).values()
+    day_bytes = sum(use.records_per_day for use in uses) * RECORD_BYTES
+    if not day_bytes:
+        return None
+    may_grow = max(0, free_bytes - config.store.min_free_bytes)
+    room = min(config.store.max_bytes, used_bytes + may_grow) - backlog * RECORD_BYTES
+    return max(0, room) // day_bytes
+
+
 _WORDS = {
     Purpose.VITAL: "small checks of domestic and international targets",
     Purpose.LIGHT: "small checks of other targets",

@@ -26,6 +26,19 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What the network gave for a device, as NetworkManager or the modem tells.
+
+    Attributes:
+        nameservers: addresses, in order; empty: not told.
+        mtu: the longest packet that the data session carries, in bytes; None: not told.
+    """
+
+    nameservers: tuple[str, ...] = ()
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One way out of this probe, as found now.
 

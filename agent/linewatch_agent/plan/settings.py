@@ -98,6 +98,33 @@ class BudgetConfig(Section, frozen=True):
     lines: Literal["all", "mobile"] = "all"
 
 
+class UpdateConfig(Section, frozen=True):
+    """[update]: where releases of the agent come from. Without `url` there are none.
+
+    `key` is the public half of the key that the fleet's operator signs releases with.
+    """
+
+    url: str = ""
+    key: str = ""
+    check_s: Annotated[float, Meta(ge=600, le=2_592_000)] = 21_600.0
+    lines: Literal["all", "fixed"] = "all"
+
+
+class ModemsConfig(Section, frozen=True):
+    """[modems]: what the probe may do to a modem that hangs or failed (plan/modem_ladder.py)."""
+
+    reset: bool = True
+    steps_a_day: Annotated[int, Meta(ge=1, le=24)] = 6
+    reboot: bool = False
+
+
+class LedConfig(Section, frozen=True):
+    """[led]: which LED tells people how the probe is; `auto`: a Raspberry Pi's green one."""
+
+    name: str = "auto"
+    inverted: bool = False
+
+
 class EventConfig(Section, frozen=True):
     """[[event]]: a time announced beforehand (an election), from `begins` to before `ends`.
 
@@ -188,6 +215,9 @@ class Config(Section, frozen=True):
     store: StoreConfig = field(default_factory=StoreConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    modems: ModemsConfig = field(default_factory=ModemsConfig)
+    led: LedConfig = field(default_factory=LedConfig)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
     event: tuple[EventConfig, ...] = ()
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     truth: TruthConfig = field(default_factory=TruthConfig)

@@ -2,7 +2,8 @@
 
 Pure. When more waits than memory may hold, the oldest samples go first, then the
 oldest roll-ups, events never; what went is remembered until a gap on the disk
-says so. Invariant: `safe_ms` is never later than the first thing that is missing.
+says so. Bodies are numbered from 1 as they come, for whoever keeps a copy of them.
+Invariant: `safe_ms` is never later than the first thing that is missing.
 """
 
 from collections import deque
@@ -17,7 +18,8 @@ class Waiting:
 
     def __init__(self, *, records_max: int) -> None:
         """Keep at most `records_max` bodies once `shed` is called."""
-        self._bodies: deque[Body] = deque()
+        self._bodies: deque[tuple[int, Body]] = deque()
+        self._taken = 0
         self._records_max = records_max
         self._lost: tuple[int, int] | None = None
 
@@ -26,11 +28,26 @@ class Waiting:
 
     def put(self, body: Body) -> None:
         """Add a body at the end."""
-        self._bodies.append(body)
+        self._taken += 1
+        self._bodies.append((self._taken, body))
 
     def group(self, count: int) -> list[Body]:
         """Return the first `count` bodies, or as many as there are; they stay."""
-        return list(islice(self._bodies, count))
+        return [body for _, body in islice(self._bodies, count)]
+
+    def through(self, count: int) -> int:
+        """Return the number of the last of the first `count` bodies (there are so many)."""
+        return self._bodies[count - 1][0]
+
+    def after(self, number: int) -> list[tuple[int, Body]]:
+        """Return the bodies that came after that one, with their numbers."""
+        newer: list[tuple[int, Body]] = []
+        for one in reversed(self._bodies):
+            if one[0] <= number:
+                break
+            newer.append(one)
+        newer.reverse()
+        return newer
 
     def stored(self, count: int) -> None:
         """Take away the first `count` bodies: they are on the disk, and so is `overrun`."""
@@ -59,7 +76,7 @@ class Waiting:
             after: as if the first so many bodies were stored,
             told: and `overrun` with them.
         """
-        times = [body.mono_ms for body in islice(self._bodies, after, None)]
+        times = [body.mono_ms for _, body in islice(self._bodies, after, None)]
         if self._lost is not None and not told:
             times.append(self._lost[0])
         return min(measured_ms, *times) if times else measured_ms
@@ -75,12 +92,12 @@ class Waiting:
         excess = len(self._bodies) - self._records_max
         if excess <= 0:
             return
-        kept: deque[Body] = deque()
-        for body in self._bodies:
+        kept: deque[tuple[int, Body]] = deque()
+        for number, body in self._bodies:
             if excess > 0 and isinstance(body, kind):
                 excess -= 1
                 first, last = self._lost or (body.mono_ms, body.mono_ms)
                 self._lost = (min(first, body.mono_ms), max(last, body.mono_ms))
             else:
-                kept.append(body)
+                kept.append((number, body))
         self._bodies = kept

@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from linewatch_agent.durable import sync_folder
@@ -26,10 +25,10 @@ from linewatch_agent.store.database import (
     is_damage,
     store_error,
 )
+from linewatch_agent.store.upgrade import SCHEMA_VERSION, schema, upgrade
 
 LOCK_FILE = "store.lock"
 NEW_FILE = "store.sqlite.new"
-SCHEMA_VERSION = 1
 WAL_PAGES = 256
 
 
@@ -123,7 +122,7 @@ def _open(directory: Path) -> Database:
                 f"cannot use {path}: a newer release made it (schema {version}, "
                 f"this one knows {SCHEMA_VERSION}); install that release again"
             )
-        if version != SCHEMA_VERSION:
+        if version < 1:
             raise sqlite3.DatabaseError(f"its schema is {version}")
         connection.execute("SELECT count(*) FROM meta").fetchone()
         # Only now is anything written: a damaged file is kept as it was found.
@@ -135,6 +134,8 @@ def _open(directory: Path) -> Database:
         connection.execute("PRAGMA cache_size = -1024")
         # On a full disk the reserve must suffice to write back all of the WAL (reserve.py).
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        if version < SCHEMA_VERSION:
+            upgrade(connection, version)
     except BaseException:
         connection.close()
         raise
@@ -152,8 +153,9 @@ def _create(directory: Path) -> None:
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA synchronous = FULL")
-        schema = resources.files(__package__).joinpath("schema.sql").read_text()
-        connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        connection.executescript(
+            f"BEGIN; {schema()} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
     finally:
         connection.close()
     new.rename(directory / STORE_FILE)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from linewatch_agent.store.database import STORE_FILE, StoreError
 from linewatch_agent.store.opening import lock_directory, open_database
-from linewatch_agent.store.tables import held_ranges, load_stream
+from linewatch_agent.store.summary import Summary
+from linewatch_agent.store.tables import load_stream
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
 from linewatch_core.sync.acks import acked_set
@@ -19,10 +20,12 @@ class Peek:
     Attributes:
         committed: records ever committed, per stream.
         backlog: records kept whole that the server is not known to have.
+        bytes: what the file takes.
     """
 
     committed: dict[Stream, int]
     backlog: int
+    bytes: int
 
 
 def peek(directory: Path) -> Peek:
@@ -42,7 +45,7 @@ def peek(directory: Path) -> Peek:
                 journal = dict(
                     db.execute("SELECT stream, max(last_seq) FROM frame GROUP BY stream")
                 )
-                held = held_ranges(db)
+                held = Summary.load(db).ranges()
         finally:
             db.close()
     finally:
@@ -57,4 +60,4 @@ def peek(directory: Path) -> Peek:
         committed[stream] = max(sealed, journal.get(stream, 0))
         waiting = kept[stream].difference(acked_set(row.ack)).count()
         unsent += waiting + committed[stream] - sealed
-    return Peek(committed, unsent)
+    return Peek(committed, unsent, (directory / STORE_FILE).stat().st_size)

@@ -11,6 +11,7 @@ import msgspec.structs
 
 from linewatch_agent.plan.retention import AckLog, Stored, Thinning, acked_long_through, thin
 from linewatch_agent.store.database import Database
+from linewatch_agent.store.summary import Summary
 from linewatch_agent.store.tables import SealedRange, delete_segment, find_segment, thin_segment
 from linewatch_core.ids import BootId
 from linewatch_core.records import Gap, GapReason, Stream
@@ -43,14 +44,16 @@ def choose(
     return thin(_bodies(db, acks, uptime_ms), free_bytes=free_bytes)
 
 
-def give_up(db: Database, choice: Thinning) -> None:
-    """Delete or thin what was chosen, inside the caller's transaction."""
+def give_up(db: Database, choice: Thinning, summary: Summary) -> None:
+    """Delete or thin what was chosen, inside the caller's transaction; note it in `summary`."""
     for segment in choice.drop:
         where = SealedRange(segment.stream, segment.first_seq, segment.last_seq)
         if segment.acked:
             delete_segment(db, where)
+            summary.deleted(where)
         else:
             thin_segment(db, where)
+            summary.thinned(where)
 
 
 def gaps_of(

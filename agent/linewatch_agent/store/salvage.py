@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from linewatch_agent.durable import write_whole
 from linewatch_agent.store.blocks import SealedFrame, segments_of_journal
 from linewatch_agent.store.database import PAGE_BYTES
@@ -27,7 +29,7 @@ from linewatch_core.segment.segment import parse_segment
 from linewatch_core.segment.signing import key_id
 
 OPEN_BLOCKS_SUFFIX = ".open-blocks"
-_SEGMENT_COLUMNS, _FRAME_COLUMNS, _BLOCK_COLUMNS, _META_COLUMNS = 7, 8, 3, 2
+_SEGMENT_COLUMNS, _FRAME_COLUMNS, _VALUE_COLUMNS = 7, 8, 2
 
 
 @dataclass(slots=True)
@@ -64,9 +66,9 @@ def salvage(path: Path, *, probe: ProbeId, keys: SigningKeys) -> Iterator[bytes]
                     yield data
             elif with_wal:
                 _note_frame(streams, row)
+                _note_block(streams, row)
         if with_wal:
             for row in pages.rows(of_tables=False):
-                _note_block(streams, row)
                 epoch = epoch or _told_epoch(row)
     if epoch is not None:
         yield from _open_blocks(path, streams, keys, probe=probe, epoch=epoch)
@@ -125,16 +127,18 @@ def _note_frame(streams: dict[Stream, _Found], row: Row) -> None:
 
 
 def _note_block(streams: dict[Stream, _Found], row: Row) -> None:
-    if len(row) != _BLOCK_COLUMNS:
+    """Note the open block of a stream if this is the row that keeps it."""
+    if len(row) != _VALUE_COLUMNS or not isinstance(row[1], bytes):
         return
-    stream, boot, wraps = row
-    if stream in set(Stream) and isinstance(boot, str) and isinstance(wraps, bytes):
-        streams[Stream(str(stream))].block = (boot, wraps)
+    for stream, found in streams.items():
+        if row[0] == f"block.{stream}":
+            with contextlib.suppress(msgspec.MsgspecError):
+                found.block = msgspec.msgpack.decode(row[1], type=tuple[str, bytes])
 
 
 def _told_epoch(row: Row) -> Epoch | None:
     """Return the epoch if this is the row that names it."""
-    if len(row) != _META_COLUMNS or row[0] != "epoch":
+    if len(row) != _VALUE_COLUMNS or row[0] != "epoch":
         return None
     try:
         return parse_epoch(str(row[1]))

@@ -4,26 +4,17 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row a stream: where its chain of segments ends, and what the server has.
--- The journal's frames go on from next_seq.
-CREATE TABLE stream (
-    stream        TEXT PRIMARY KEY,
-    next_seq      INTEGER NOT NULL,
-    next_position INTEGER NOT NULL,
-    head_sha256   BLOB NOT NULL,
-    ack_through   INTEGER NOT NULL,
-    ack_holes     TEXT NOT NULL,
-    ack_log       TEXT NOT NULL -- plan/retention.py: since when how much is acked
-) STRICT, WITHOUT ROWID;
-
--- The block that is being filled: its key's wraps, written with the first frame.
-CREATE TABLE block (
-    stream TEXT PRIMARY KEY,
-    boot   TEXT NOT NULL,
-    wraps  BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+-- What changes with every commit, in one small table: it is one page of each of them. Keys:
+-- `last` (up to where all was kept); of each stream `chain.STREAM` (where its chain of segments
+-- ends, and what the server has) and `block.STREAM` (the block that is being filled: its boot
+-- and its key's wraps; empty if there is none). The journal's frames go on from the chain's end.
+CREATE TABLE state (
+    key   TEXT NOT NULL,
+    value BLOB NOT NULL
+) STRICT;
 
 -- No index: there are few, and a second page in each commit would double what it writes.
+-- Those before the chain's end are in a segment: the next block's go in their place.
 CREATE TABLE frame (
     id         INTEGER PRIMARY KEY,
     stream     TEXT NOT NULL,

@@ -26,23 +26,28 @@ from linewatch_agent.store.reserve import (
     release_reserve,
 )
 from linewatch_agent.store.room import AckState, Thinned, choose, gaps_of, give_up
+from linewatch_agent.store.spare import Mark
+from linewatch_agent.store.summary import EVERY, Summary
 from linewatch_agent.store.tables import (
     SealedRange,
     SegmentRow,
     StreamRow,
     begin_block,
     find_segment,
-    held_ranges,
+    get_state,
     insert_frame,
     load_journal,
     load_stream,
     put_segments,
+    save_ack_log,
     save_stream,
+    set_state,
     thin_segment,
 )
 from linewatch_core.errors import MalformedError
 from linewatch_core.ids import BootId, Epoch, ProbeId, parse_epoch
 from linewatch_core.records import Body, Gap, GapReason, Record, Stream, stream_of
+from linewatch_core.segment.chain import ChainHead
 from linewatch_core.segment.sealing import FrameContext, RecipientKey
 from linewatch_core.segment.segment import parse_segment
 from linewatch_core.sync.acks import acked_set
@@ -130,6 +135,7 @@ class _LastWord(msgspec.Struct, frozen=True):
     safe_ms: int
     clean: bool
     uptime_ms: int
+    mark: Mark = Mark()
 
 
 @dataclass(slots=True)
@@ -217,27 +223,43 @@ class Store:
         with self._db.reading():
             known = self._db.get("epoch")
             self._epoch = new_epoch if known is None else parse_epoch(known)
-            last = self._db.get("last")
+            last = get_state(self._db, "last")
             self._previous = msgspec.msgpack.decode(last, type=_LastWord) if last else None
             self._is_first_commit = last is None
             self._conn = self._conn_reserved = int(self._db.get("conn") or 0)
             rows = {stream: load_stream(self._db, stream) for stream in Stream}
+            self._summary = Summary.load(self._db)
+        self._mark = self.last_mark
         if known is None:
             with self._db.transaction():
                 self._db.set("epoch", new_epoch)
         self._streams = {stream: _Stream(row, row.head.next_seq) for stream, row in rows.items()}
+        self._saved_logs = {stream: row.ack_log for stream, row in rows.items()}
         for stream in Stream:
             self._recover(stream)
+        if self._summary.unwritten >= EVERY:
+            with contextlib.suppress(StoreFullError):
+                with self._db.transaction():
+                    self._summary.save(self._db)
+                self._summary.unwritten = 0
 
     @property
     def epoch(self) -> Epoch:
         """The id of this store."""
         return self._epoch
 
-    def opening_gap(self, now_ms: int) -> Gap | None:
+    @property
+    def last_mark(self) -> Mark:
+        """Up to which body of which run the last commit before this start went."""
+        return Mark() if self._previous is None else self._previous.mark
+
+    def opening_gap(self, now_ms: int, *, spared_ms: int = 0) -> Gap | None:
         """Return the gap between what was kept before and now, or None on the very first start.
 
         Commit it with the first records: from then on the next start no longer knows of it.
+
+        Args:
+            spared_ms: up to when a copy in memory kept everything, in this boot.
         """
         boot = self._owner.boot
         if self._previous is None:
@@ -248,7 +270,10 @@ class Store:
             reason = GapReason.REBOOTED
         else:
             reason = GapReason.STOPPED if self._previous.clean else GapReason.KILLED
-        return Gap(now_ms, reason, self._previous.boot, self._previous.safe_ms, now_ms)
+        from_ms = self._previous.safe_ms
+        if self._previous.boot == boot:
+            from_ms = max(from_ms, spared_ms)
+        return Gap(now_ms, reason, self._previous.boot, from_ms, now_ms)
 
     def commit(self, bodies: Sequence[Body], *, now_ms: int, safe_ms: int) -> list[Record]:
         """Store bodies durably, all or none; return them, stream by stream, with their numbers.
@@ -267,20 +292,29 @@ class Store:
         now_ms: int,
         safe_ms: int,
         closing: Closing | None = None,
+        mark: Mark | None = None,
     ) -> Committed:
         """Do as `commit`, and make segments of the blocks that are due, in one transaction.
 
         Where there is room for the records alone, no block is closed.
+
+        Args:
+            mark: which body of this run is the last of these, for who keeps a copy of them.
         """
         self._now_ms = now_ms
+        mark = mark or self._mark
         try:
-            written = self._commit(bodies, safe_ms, closing)
+            written = self._commit(bodies, safe_ms, mark, closing)
         except StoreFullError:
             if closing is None:
                 raise
-            written = self._commit(bodies, safe_ms, None)
-        self._unsaved_acks.clear()
-        sealed = [self._range(one) for one in written if one.closed is not None]
+            written = self._commit(bodies, safe_ms, mark, None)
+        self._mark = mark
+        self._acks_are_saved()
+        sealed = []
+        for one in written:
+            if one.closed is not None:
+                sealed.append(self._note_segments(one.stream, one.closed.head))
         self._accept(written)
         if self._is_first_commit:
             # Bits that rot in the WAL take commits back. Once there is a word of what was kept
@@ -321,8 +355,7 @@ class Store:
 
     def held(self) -> list[SealedRange]:
         """Return the ranges of segments that have their body, adjacent ones merged."""
-        with self._db.reading():
-            return held_ranges(self._db)
+        return self._summary.ranges()
 
     def load(self, stream: Stream, seq: int) -> tuple[SealedRange, bytes] | None:
         """Return the segment that holds `seq`, or None if it is not here whole.
@@ -332,8 +365,10 @@ class Store:
         """
         with self._db.reading():
             row = find_segment(self._db, stream, seq)
-        if row is None or row.body is None:
-            return None
+            if row is None or row.body is None:
+                if self._summary.held[stream].covers(seq, seq):
+                    raise ValueError(f"the segment of {stream} {seq} is not there")
+                return None
         data = row.header + row.body
         try:
             parse_segment(data)
@@ -364,7 +399,7 @@ class Store:
             with contextlib.suppress(StoreFullError):
                 with self._db.transaction():
                     self._write_acks()
-                self._unsaved_acks.clear()
+                self._acks_are_saved()
 
     def remember(self, name: str, value: bytes) -> None:
         """Keep a small named value, durably. It must tell nothing of what was measured."""
@@ -418,13 +453,10 @@ class Store:
 
     def counts(self) -> StoreCounts:
         """Return how the store stands."""
-        with self._db.guarded():
-            used, _ = self._db.pages()
-            bodies, total = self._db.execute(
-                "SELECT count(*) FILTER (WHERE body_bytes > 0), count(*) FROM segment"
-            ).fetchone()
+        used, _ = self._db.pages()
         committed = {stream: state.next_seq - 1 for stream, state in self._streams.items()}
-        return StoreCounts(committed, used * PAGE_BYTES, bodies, total - bodies)
+        bodies, segments = self._summary.bodies, self._summary.segments
+        return StoreCounts(committed, used * PAGE_BYTES, bodies, segments - bodies)
 
     def stop(self, *, now_ms: int, safe_ms: int | None = None) -> list[SealedRange]:
         """Close every block and note a clean end; `load` and `save_ack` still work.
@@ -442,9 +474,10 @@ class Store:
         self._is_stopped = True
         with contextlib.suppress(StoreFullError):
             with self._db.transaction():
-                self._note_last(now_ms if safe_ms is None else safe_ms, clean=True)
+                self._note_last(now_ms if safe_ms is None else safe_ms, self._mark, clean=True)
                 self._write_acks()
-            self._unsaved_acks.clear()
+                self._summary.save(self._db)
+            self._acks_are_saved()
         return sealed
 
     def close(self) -> None:
@@ -472,19 +505,28 @@ class Store:
                 return None
             lost = [SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.lost]
             gaps = self._gaps(lost, GapReason.STORE_FULL)
-            give_up(self._db, choice)
+            after = self._summary.copy()
+            give_up(self._db, choice, after)
+            after.save(self._db)
             written = self._write(gaps)
+        self._summary = after
+        self._summary.unwritten = 0
         self._accept(written)
         dropped = tuple(SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.drop)
         return Thinned(dropped, gaps)
 
     def _commit(
-        self, bodies: Sequence[Body], safe_ms: int, closing: Closing | None
+        self, bodies: Sequence[Body], safe_ms: int, mark: Mark, closing: Closing | None
     ) -> list[_Written]:
         with self._db.transaction():
-            written = self._write(bodies, closing)
-            self._note_last(safe_ms, clean=False)
+            # Before the streams: a block that is closed moves its chain's end, in the same row.
             self._write_acks()
+            if is_summary_due := self._summary.unwritten >= EVERY:
+                self._summary.save(self._db)
+            written = self._write(bodies, closing)
+            self._note_last(safe_ms, mark, clean=False)
+        if is_summary_due:
+            self._summary.unwritten = 0
         return written
 
     def _write(self, bodies: Sequence[Body], closing: Closing | None = None) -> list[_Written]:
@@ -495,7 +537,7 @@ class Store:
             records = grouped.setdefault(stream, [])
             records.append(Record(self._streams[stream].next_seq + len(records), body))
         written = []
-        for stream in Stream:
+        for stream in dict.fromkeys((*grouped, *Stream)):
             records = grouped.get(stream, [])
             block = self._streams[stream].block
             if block is None and records:
@@ -543,11 +585,12 @@ class Store:
         save_stream(self._db, stream, after)
         return _Written(stream, block, records, closed=after)
 
-    def _range(self, written: _Written) -> SealedRange:
-        """Return what a stream's closed block became; before `_accept` of it."""
-        assert written.closed is not None
-        before = self._streams[written.stream].row.head
-        return SealedRange(written.stream, before.next_seq, written.closed.head.next_seq - 1)
+    def _note_segments(self, stream: Stream, head: ChainHead) -> SealedRange:
+        """Note the segments up to the chain's new end, before that is the stream's."""
+        before = self._streams[stream].row.head
+        where = SealedRange(stream, before.next_seq, head.next_seq - 1)
+        self._summary.added(where, segments=head.next_position - before.next_position)
+        return where
 
     def _accept(self, written: Sequence[_Written]) -> None:
         for one in written:
@@ -566,12 +609,14 @@ class Store:
         with self._db.transaction():
             row = replace(state.row, head=put_segments(self._db, stream, segments))
             save_stream(self._db, stream, row)
+        self._note_segments(stream, row.head)
         state.row = row
 
     def _recover(self, stream: Stream) -> None:
         """Make segments of the frames that the last run left in its journal."""
         with self._db.reading():
-            journal = load_journal(self._db, stream)
+            before = self._streams[stream].row.head.next_seq
+            journal = load_journal(self._db, stream, from_seq=before)
             if journal is None:
                 return
             segments = segments_of_journal(
@@ -590,7 +635,12 @@ class Store:
         with self._db.transaction(), self._db.reading():
             gaps = self._gaps([row.where], GapReason.STORE_DAMAGED)
             thin_segment(self._db, row.where)
+            after = self._summary.copy()
+            after.thinned(row.where)
+            after.save(self._db)
             written = self._write(gaps)
+        self._summary = after
+        self._summary.unwritten = 0
         self._accept(written)
 
     def _gaps(self, lost: Sequence[SealedRange], reason: GapReason) -> tuple[Gap, ...]:
@@ -605,8 +655,16 @@ class Store:
 
     def _write_acks(self) -> None:
         for stream in sorted(self._unsaved_acks):
-            save_stream(self._db, stream, self._streams[stream].row)
+            row = self._streams[stream].row
+            save_stream(self._db, stream, row)
+            if row.ack_log != self._saved_logs[stream]:
+                save_ack_log(self._db, stream, row.ack_log)
 
-    def _note_last(self, safe_ms: int, *, clean: bool) -> None:
-        word = _LastWord(self._owner.boot, safe_ms, clean, self._uptime_ms())
-        self._db.set("last", msgspec.msgpack.encode(word))
+    def _acks_are_saved(self) -> None:
+        for stream in self._unsaved_acks:
+            self._saved_logs[stream] = self._streams[stream].row.ack_log
+        self._unsaved_acks.clear()
+
+    def _note_last(self, safe_ms: int, mark: Mark, *, clean: bool) -> None:
+        word = _LastWord(self._owner.boot, safe_ms, clean, self._uptime_ms(), mark)
+        set_state(self._db, "last", msgspec.msgpack.encode(word))

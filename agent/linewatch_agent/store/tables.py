@@ -5,7 +5,7 @@ read, inside `reading` or `guarded`. Decides nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -18,6 +18,9 @@ from linewatch_core.segment.chain import CHAIN_START, ChainHead, head_after
 from linewatch_core.segment.sealing import Frame
 from linewatch_core.segment.segment import parse_segment
 from linewatch_core.sync.messages import StreamAck
+
+FRAME_ROWS = 1 << 32
+"""Rows of the journal that belong to one stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,48 +50,82 @@ class Journal:
     frames: tuple[SealedFrame, ...]
 
 
+class _Chain(msgspec.Struct, frozen=True, array_like=True):
+    """`chain.STREAM` in the table `state`."""
+
+    next_seq: int
+    next_position: int
+    head_sha256: bytes
+    ack_through: int
+    ack_holes: tuple[tuple[int, int], ...]
+
+
+class _Block(msgspec.Struct, frozen=True, array_like=True):
+    """`block.STREAM` in the table `state`."""
+
+    boot: str
+    wraps: bytes
+
+
+def get_state(db: Database, key: str) -> bytes | None:
+    """Return a value of the page that every commit writes, or None."""
+    row = db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+def set_state(db: Database, key: str, value: bytes) -> None:
+    """Keep a value in the page that every commit writes: a small one."""
+    done = db.execute("UPDATE state SET value = ? WHERE key = ?", (value, key))
+    if done.rowcount == 0:
+        db.execute("INSERT INTO state VALUES (?, ?)", (key, value))
+
+
 def load_stream(db: Database, stream: Stream) -> StreamRow:
     """Return the row of a stream; a new store has none, and its chain starts."""
-    row = db.execute(
-        "SELECT next_seq, next_position, head_sha256, ack_through, ack_holes, ack_log "
-        "FROM stream WHERE stream = ?",
-        (stream,),
-    ).fetchone()
-    if row is None:
+    value = get_state(db, f"chain.{stream}")
+    if value is None:
         return StreamRow(CHAIN_START, StreamAck(0), ())
-    holes = msgspec.json.decode(row[4], type=tuple[tuple[int, int], ...])
-    log = msgspec.json.decode(row[5], type=AckLog)
-    return StreamRow(ChainHead(row[1], row[2], row[0]), StreamAck(row[3], holes), log)
+    row = msgspec.msgpack.decode(value, type=_Chain)
+    log = msgspec.json.decode(db.get(f"ack_log.{stream}") or b"[]", type=AckLog)
+    head = ChainHead(
+        next_position=row.next_position, previous_sha256=row.head_sha256, next_seq=row.next_seq
+    )
+    return StreamRow(head, StreamAck(row.ack_through, row.ack_holes), log)
 
 
 def save_stream(db: Database, stream: Stream, row: StreamRow) -> None:
-    """Keep the row of a stream."""
-    db.execute(
-        "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            stream,
-            row.head.next_seq,
-            row.head.next_position,
-            row.head.previous_sha256,
-            row.ack.through,
-            msgspec.json.encode(row.ack.holes).decode(),
-            msgspec.json.encode(row.ack_log).decode(),
-        ),
-    )
+    """Keep the row of a stream, but for its log of acks."""
+    head, ack = row.head, row.ack
+    chain = _Chain(head.next_seq, head.next_position, head.previous_sha256, ack.through, ack.holes)
+    set_state(db, f"chain.{stream}", msgspec.msgpack.encode(chain))
+
+
+def save_ack_log(db: Database, stream: Stream, log: AckLog) -> None:
+    """Keep since when the server has how much of a stream; it changes once an hour."""
+    db.set(f"ack_log.{stream}", msgspec.json.encode(log))
 
 
 def begin_block(db: Database, stream: Stream, boot: BootId, wraps: bytes) -> None:
     """Keep what opens the frames that follow."""
-    db.execute("INSERT INTO block VALUES (?, ?, ?)", (stream, boot, wraps))
+    set_state(db, f"block.{stream}", msgspec.msgpack.encode(_Block(boot, wraps)))
+
+
+def frame_id(stream: Stream, counter: int) -> int:
+    """Return the row of a stream's frame with that counter: the same in every block.
+
+    So a block's frames go where those of the block before lay, and no page of them is freed
+    and taken again.
+    """
+    return FRAME_ROWS * (1 + list(Stream).index(stream)) + counter
 
 
 def insert_frame(db: Database, stream: Stream, sealed: SealedFrame) -> None:
-    """Append a frame to the journal."""
+    """Append a frame to the journal, in the place of one of the block before."""
     frame = sealed.frame
     db.execute(
-        "INSERT INTO frame (stream, counter, first_seq, last_seq, mono_first, mono_last, data) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            frame_id(stream, frame.counter),
             stream,
             frame.counter,
             frame.first_seq,
@@ -100,24 +137,29 @@ def insert_frame(db: Database, stream: Stream, sealed: SealedFrame) -> None:
     )
 
 
-def load_journal(db: Database, stream: Stream) -> Journal | None:
-    """Return what the last run left of an open block, or None."""
-    block = db.execute("SELECT boot, wraps FROM block WHERE stream = ?", (stream,)).fetchone()
+def load_journal(db: Database, stream: Stream, *, from_seq: int) -> Journal | None:
+    """Return what the last run left of an open block, or None.
+
+    Args:
+        from_seq: where the chain of segments ends.
+    """
+    block = get_state(db, f"block.{stream}")
     rows = db.execute(
         "SELECT counter, first_seq, last_seq, data, mono_first, mono_last FROM frame "
-        "WHERE stream = ? ORDER BY counter",
-        (stream,),
+        "WHERE stream = ? AND last_seq >= ? ORDER BY counter",
+        (stream, from_seq),
     ).fetchall()
-    if block is None and not rows:
+    if not block and not rows:
         return None
-    if block is None or not rows:
+    if not block or not rows:
         raise ValueError(f"its journal of {stream} lacks its key or its frames")
+    opened = msgspec.msgpack.decode(block, type=_Block)
     frames = tuple(SealedFrame(Frame(*row[:4]), row[4], row[5]) for row in rows)
-    return Journal(parse_boot_id(block[0]), block[1], frames)
+    return Journal(parse_boot_id(opened.boot), opened.wraps, frames)
 
 
 def put_segments(db: Database, stream: Stream, segments: Sequence[bytes]) -> ChainHead:
-    """Put segments in place of the journal's frames; return the chain's new end."""
+    """Put segments in place of the open block; return the chain's new end."""
     head = CHAIN_START
     for data in segments:
         segment = parse_segment(data)
@@ -135,23 +177,9 @@ def put_segments(db: Database, stream: Stream, segments: Sequence[bytes]) -> Cha
                 len(data) - split,
             ),
         )
-    db.execute("DELETE FROM frame WHERE stream = ?", (stream,))
-    db.execute("DELETE FROM block WHERE stream = ?", (stream,))
+    if get_state(db, f"block.{stream}"):
+        set_state(db, f"block.{stream}", b"")
     return head
-
-
-def held_ranges(db: Database) -> list[SealedRange]:
-    """Return the ranges of segments that have their body, adjacent ones merged."""
-    ranges: list[SealedRange] = []
-    for name, first, last in db.execute(
-        "SELECT stream, first_seq, last_seq FROM segment WHERE body_bytes > 0 "
-        "ORDER BY stream, first_seq"
-    ):
-        if ranges and ranges[-1].stream == name and ranges[-1].last == first - 1:
-            ranges[-1] = replace(ranges[-1], last=last)
-        else:
-            ranges.append(SealedRange(Stream(name), first, last))
-    return ranges
 
 
 @dataclass(frozen=True, slots=True)

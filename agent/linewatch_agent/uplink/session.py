@@ -54,13 +54,14 @@ REFUSED = 0x80
 
 @dataclass(slots=True)
 class UplinkState:
-    """How the uplink stands, for `status`."""
+    """How the uplink stands, for `status`; `reached_s`: the last ack of any connection."""
 
     connected: bool = False
     endpoint: str | None = None
     line: str | None = None
     since_s: float | None = None
     last_ack_s: float | None = None
+    reached_s: float | None = None
     problem: str | None = None
     attempts: int = 0
 
@@ -189,7 +190,7 @@ class Session:
             self._link.memory.was_kept(memory)
 
     def _take_ack(self, ack: Ack) -> None:
-        self._link.state.last_ack_s = self._link.now_s()
+        self._link.state.last_ack_s = self._link.state.reached_s = self._link.now_s()
         self._link.order.acked(self._way)
         learnt = self.client.peer if needs_dns(self._way.endpoint) else None
         self._link.memory.acked(

@@ -15,7 +15,7 @@ from pathlib import Path
 from linewatch_core.errors import LinewatchError
 
 INDEX_NAME = "index.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of schema.sql or of what is written; an older file is rebuilt."""
 
 

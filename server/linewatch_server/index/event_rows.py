@@ -15,6 +15,7 @@ from linewatch_core.records import (
     EvBody,
     Gap,
     LineChanged,
+    ModemReset,
     Record,
     Role,
     Roll,
@@ -78,6 +79,9 @@ def _row(body: EvBody) -> tuple[str, tuple[object, ...]]:
             table, values = "truths", (_json(body.truth),)
         case BudgetChanged():
             table, values = "budget_steps", (body.line, body.step)
+        case ModemReset():
+            done = (body.step, body.trouble, int(body.done))
+            table, values = "modem_resets", (body.line, *done)
         case _:
             assert_never(body)
     return table, values

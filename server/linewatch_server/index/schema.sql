@@ -190,6 +190,16 @@ CREATE TABLE budget_steps (
     PRIMARY KEY (probe, epoch, seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE modem_resets (
+    probe TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+    boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
+    line TEXT NOT NULL,
+    step TEXT NOT NULL,
+    trouble TEXT NOT NULL,
+    done INTEGER NOT NULL,
+    PRIMARY KEY (probe, epoch, seq)
+) STRICT, WITHOUT ROWID;
+
 -- What other tables need of all configurations and samples.
 
 CREATE TABLE gateways (               -- targets that any configuration called a line's gateway

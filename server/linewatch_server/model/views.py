@@ -12,6 +12,7 @@ from linewatch_core.records import (
     Bearer,
     GapReason,
     LineKind,
+    PacketService,
     Registration,
     Role,
     Sample,
@@ -75,6 +76,7 @@ class ModemView:
     signal_dbm: int | None
     operator: str | None
     technology: str | None
+    packet_service: PacketService | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
@@ -18,9 +19,13 @@ class ServingError(LinewatchError):
     """The pages cannot be served where server.toml says; the message is one line."""
 
 
-async def serve(app: web.Application, *, host: str, port: int) -> None:
+async def serve(
+    app: web.Application, *, host: str, port: int, on_open: Callable[[], None] = lambda: None
+) -> None:
     """Serve `app` on host:port. Returns never; cancel it to stop.
 
+    Args:
+        on_open: called once the port is open.
     Raises:
         ServingError: the port is taken, or the address is not to be had.
     """
@@ -32,6 +37,7 @@ async def serve(app: web.Application, *, host: str, port: int) -> None:
         except (OSError, OverflowError) as error:
             raise ServingError(_why(error, host, port)) from error
         log.info("pages_served", host=host, port=port)
+        on_open()
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()

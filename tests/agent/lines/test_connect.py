@@ -1,12 +1,9 @@
 """The uplink's own socket: over one line only, its name asked at that line's servers."""
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import dns.message
-import dns.rcode
 import dns.rrset
 import pytest
 
@@ -14,50 +11,14 @@ from linewatch_agent.lines import connect
 from linewatch_agent.lines.connect import connect_over
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import LineKind
+from tests.support.names import NAME, name_server
 from tests.support.netns import Netns, namespaces, wire
-
-NAME = "broker.example"
 
 
 def line(**changes: object) -> Line:
     """Return a line on loopback."""
     values: dict[str, object] = {"families": (4, 6), "resolvers": ("127.0.0.1",), **changes}
     return Line("fixed-1", LineKind.FIXED, "lo", **values)  # type: ignore[arg-type]
-
-
-@contextmanager
-def name_server(
-    answers: dict[str, list[str]], *, bind: str = "127.0.0.1"
-) -> Iterator[tuple[int, list[str]]]:
-    """Serve `answers` by record type; yield the port and the types that were asked."""
-    asked: list[str] = []
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.bind((bind, 0))
-
-        def serve() -> None:
-            while True:
-                data, peer = sock.recvfrom(2048)
-                if not data:
-                    return
-                query = dns.message.from_wire(data)
-                kind = query.question[0].rdtype.name
-                asked.append(kind)
-                reply = dns.message.make_response(query)
-                if answers.get(kind):
-                    reply.answer = [dns.rrset.from_text(NAME + ".", 60, "IN", kind, *answers[kind])]
-                else:
-                    reply.set_rcode(dns.rcode.NXDOMAIN)
-                sock.sendto(reply.to_wire(), peer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield sock.getsockname()[1], asked
-        finally:
-            with socket.socket(family, socket.SOCK_DGRAM) as stop:
-                stop.sendto(b"", sock.getsockname())
-            thread.join()
 
 
 @pytest.fixture

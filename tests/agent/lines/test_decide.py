@@ -10,7 +10,7 @@ from linewatch_agent.lines.facts import DefaultRoute, Device, Facts
 from linewatch_agent.lines.ids import LineIds
 from linewatch_agent.lines.problems import machine_problems_from
 from linewatch_agent.plan.config import Config, load_config
-from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.line import Given, Line
 from linewatch_core.records import LineKind
 
 
@@ -176,6 +176,36 @@ def test_a_line_asks_no_resolver_of_another_lines_network() -> None:
     fixed, mobile = found(Facts((lan6, WWAN), (ETH_ROUTE, six, WWAN_ROUTE), servers))
     assert fixed.resolvers == ("192.0.2.1", "fe80::1")
     assert mobile.resolvers == ("10.64.0.5",)
+
+
+def test_a_networks_own_name_servers_come_before_the_machines_list() -> None:
+    """Those of a family that the line has; the configuration's come before both."""
+    given = {
+        "eth0": Given(("198.51.100.1", "fe80::1%eth0", "127.0.0.1", "0.0.0.0")),
+        "wwan0": Given(("203.0.113.53", "2001:db8::53")),
+    }
+    fixed, mobile = found(replace(BOTH, given=given))
+    assert (fixed.resolvers, mobile.resolvers) == (("198.51.100.1",), ("203.0.113.53",))
+    none = found(replace(BOTH, given={"eth0": Given(("2001:db8::53",))}))
+    assert [line.resolvers for line in none] == [("198.51.100.53",)] * 2
+    config = "[[line]]\nid='a'\ndevice='eth0'\nresolvers=['192.0.2.9']"
+    (line,) = found(replace(BOTH, given=given), config)
+    assert line.resolvers == ("192.0.2.9",)
+
+
+@pytest.mark.parametrize(
+    ("mtu", "session", "problems"),
+    [(1500, 1430, ["mtu_too_long"]), (1430, 1430, []), (0, 1430, []), (1500, None, [])],
+)
+def test_packets_longer_than_the_session_carries_are_said(
+    mtu: int, session: int | None, problems: list[str]
+) -> None:
+    """Who dials applies the MTU; where nobody did, long packets vanish."""
+    facts = Facts((replace(WWAN, mtu=mtu),), (WWAN_ROUTE,), ("198.51.100.53",))
+    (line,) = found(replace(facts, given={"wwan0": Given(mtu=session)}))
+    assert codes(line) == problems
+    assert line.usable
+    assert [p.remedy for p in line.problems] == ["sudo ip link set wwan0 mtu 1430"][: len(problems)]
 
 
 def test_no_resolver_is_a_problem_but_not_a_fatal_one() -> None:

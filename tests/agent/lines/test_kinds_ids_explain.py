@@ -6,7 +6,7 @@ import pytest
 
 from linewatch_agent.lines.explain import explain, explain_json
 from linewatch_agent.lines.facts import Device
-from linewatch_agent.lines.ids import LineIds
+from linewatch_agent.lines.ids import LineIds, lasting_name
 from linewatch_agent.lines.kinds import kind_of
 from linewatch_agent.plan.line import Line, Problem
 from linewatch_core.ids import is_name
@@ -26,6 +26,14 @@ from linewatch_core.records import LineKind
         (Device("stick", kernel_type="wwan"), LineKind.MOBILE),
         (Device("eth1", driver="cdc_ether", usb_vendor="12d1"), LineKind.MOBILE),
         (Device("usb0", driver="rndis_host"), LineKind.MOBILE),
+        (Device("eth1", driver="cdc_ether", usb_vendor="2001"), LineKind.MOBILE),
+        (Device("eth1", driver="cdc_ether", usb_classes=frozenset({"02", "0a"})), LineKind.FIXED),
+        (
+            Device("eth1", driver="cdc_ether", usb_classes=frozenset({"02", "0a", "08"})),
+            LineKind.MOBILE,
+        ),
+        (Device("eth1", driver="cdc_ncm", usb_classes=frozenset({"e0"})), LineKind.MOBILE),
+        (Device("eth1", driver="ax88179_178a", usb_classes=frozenset({"08"})), LineKind.FIXED),
         (Device("m0", driver="qmi_wwan"), LineKind.MOBILE),
     ],
 )
@@ -47,6 +55,21 @@ def test_ids_are_numbered_by_kind_and_stay() -> None:
     assert all(is_name(each) for each in given)
     assert not {"eth0", "eth1", "wwan0"} & set(ids.known)
     assert LineIds(ids.known).id_for("eth1", LineKind.FIXED) == "fixed-2"
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        (Device("eth0"), "eth0"),
+        (Device("enx001122334455", usb_port="xhci-1.2:1.0"), "enx001122334455"),
+        (Device("modem2", usb_port="xhci-1.2:1.0"), "modem2"),
+        (Device("usb1", usb_port="xhci-1.2:1.0"), "usb:xhci-1.2:1.0"),
+        (Device("wwan0", usb_port="xhci-1.2:1.4"), "usb:xhci-1.2:1.4"),
+    ],
+)
+def test_a_device_is_known_by_what_lasts(device: Device, expected: str) -> None:
+    """A name given by the order of discovery may be another's after the next start."""
+    assert lasting_name(device) == expected
 
 
 def test_a_modem_under_the_name_of_an_adapter_is_another_line() -> None:

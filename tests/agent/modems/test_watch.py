@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from linewatch_core.records import Bearer, Check, ModemDetail, Registration, Sample, Sim
+from linewatch_core.records import (
+    Bearer,
+    Check,
+    ModemDetail,
+    PacketService,
+    Registration,
+    Sample,
+    Sim,
+)
 from tests.agent.modems.conftest import FIXED, ONE, TWO, Rounds
 from tests.lab.modems import Modems
 
@@ -17,6 +25,7 @@ WELL = ModemDetail(
     signal_dbm=-95,
     operator="00101",
     technology="lte",
+    packet_service=PacketService.ATTACHED,
 )
 
 
@@ -40,8 +49,14 @@ async def test_every_mobile_line_has_one_sample_a_round(modems: Modems, rounds: 
     assert [seen[line].busy for line in (ONE.id, TWO.id)] == [False, True]
 
 
-NOT_READY: dict[str, Any] = dict.fromkeys(("registration", "signal_dbm", "operator", "technology"))
-AWAY: dict[str, Any] = dict.fromkeys(("operator", "technology"))
+NOT_READY: dict[str, Any] = dict.fromkeys(
+    ("registration", "signal_dbm", "operator", "technology", "packet_service")
+)
+AWAY: dict[str, Any] = {
+    "operator": None,
+    "technology": None,
+    "packet_service": PacketService.DETACHED,
+}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +82,7 @@ AWAY: dict[str, Any] = dict.fromkeys(("operator", "technology"))
         ),
         ({"sim": Sim.MISSING}, {"sim": Sim.MISSING, "bearer": Bearer.DOWN} | NOT_READY),
         ({"sim": Sim.LOCKED}, {"sim": Sim.LOCKED, "bearer": Bearer.DOWN} | NOT_READY),
+        ({"detached": True}, {"packet_service": PacketService.DETACHED}),
         ({"signal_dbm": -118}, {"signal_dbm": -118}),
         ({"technology": "5g", "signal_dbm": -101}, {"technology": "5g", "signal_dbm": -101}),
         ({"technology": "gsm", "signal_dbm": -71}, {"technology": "gsm", "signal_dbm": -71}),
@@ -164,7 +180,7 @@ async def test_a_machine_without_a_bus_says_so_once(
 ) -> None:
     """Nothing is asked, and nothing waits."""
     monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS", raising=False)
-    monkeypatch.setattr("linewatch_agent.modems.bus._SYSTEM_BUS", "/nonexistent/bus")
+    monkeypatch.setattr("linewatch_agent.system_bus._SYSTEM_BUS", "/nonexistent/bus")
     with capture_logs() as logs:
         assert await rounds.round() == {}
         assert await rounds.round() == {}

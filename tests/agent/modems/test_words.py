@@ -2,8 +2,17 @@
 
 import pytest
 
-from linewatch_agent.modems.words import described, in_words
-from linewatch_core.records import Bearer, ModemDetail, Registration, Sim
+from linewatch_agent.modems.words import described, in_words, reset_in_words
+from linewatch_core.records import (
+    Bearer,
+    ModemDetail,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
+    PacketService,
+    Registration,
+    Sim,
+)
 
 WELL = ModemDetail(
     sim=Sim.READY,
@@ -21,7 +30,7 @@ WELL = ModemDetail(
         (WELL, "registered at home, LTE, -95 dBm, data session up"),
         (ModemDetail(present=False), "no modem"),
         (ModemDetail(sim=Sim.MISSING, bearer=Bearer.DOWN), "SIM missing"),
-        (ModemDetail(sim=Sim.LOCKED), "SIM locked: it waits for its PIN"),
+        (ModemDetail(sim=Sim.LOCKED), "SIM locked"),
         (None, "the modem does not answer"),
         (ModemDetail(), "the modem is starting"),
         (
@@ -37,6 +46,18 @@ WELL = ModemDetail(
             "roaming, 5G, data session up",
         ),
         (ModemDetail(registration=Registration.IDLE), "not registered"),
+        (
+            ModemDetail(
+                registration=Registration.HOME,
+                bearer=Bearer.DOWN,
+                packet_service=PacketService.DETACHED,
+            ),
+            "registered at home, the network serves it no data, no data session",
+        ),
+        (
+            ModemDetail(registration=Registration.SEARCHING, packet_service=PacketService.DETACHED),
+            "searching for a network",
+        ),
     ],
 )
 def test_words(modem: ModemDetail | None, expected: str) -> None:
@@ -48,6 +69,7 @@ def test_data_for_machines_names_every_field() -> None:
     """Plain values beside the words; only words where the modem did not answer."""
     assert described(WELL) == {
         "words": "registered at home, LTE, -95 dBm, data session up",
+        "advice": None,
         "present": True,
         "sim": "ready",
         "registration": "home",
@@ -55,5 +77,34 @@ def test_data_for_machines_names_every_field() -> None:
         "signal_dbm": -95,
         "operator": "00101",
         "technology": "lte",
+        "packet_service": None,
     }
-    assert described(None) == {"words": "the modem does not answer"}
+    assert described(None, advice="Do it.") == {
+        "words": "the modem does not answer",
+        "advice": "Do it.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [
+        (
+            ModemReset(1, "mobile-1", ModemStep.USB, ModemTrouble.GONE, True),
+            "since it was gone, its USB device was taken from its drivers and given back",
+        ),
+        (
+            ModemReset(1, "mobile-1", ModemStep.RESET, ModemTrouble.SESSION, False),
+            "its data session had failed; this was tried and failed: it was reset",
+        ),
+    ],
+)
+def test_what_was_done_to_a_modem_is_said(reset: ModemReset, expected: str) -> None:
+    """With why, and whether it could be done."""
+    assert reset_in_words(reset) == expected
+
+
+def test_every_step_and_every_trouble_has_words() -> None:
+    """A step added to the records is not left without."""
+    for step in ModemStep:
+        for trouble in ModemTrouble:
+            assert reset_in_words(ModemReset(1, "mobile-1", step, trouble, True))

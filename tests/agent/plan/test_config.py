@@ -117,7 +117,7 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
         (
             "\n[zebra]\nx = 1",
             "line 2: zebra: there is no such key; expected one of schedule, line, lines, "
-            "targets, target, store, uplink, budget, event, verdict, truth",
+            "targets, target, store, uplink, budget, modems, led, update, event, verdict, truth",
         ),
         (
             '"a\\nb" = 1',
@@ -231,6 +231,7 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
             'expected a number from 0 to 604800, found "long"',
         ),
         ("[verdict.hold]\ndark = 3", "line 2: verdict.hold.dark: expected a table, found 3"),
+        ("[led]\nname = '../brightness'", "line 2: led.name: expected a name as in /sys/class"),
         (
             "[truth]\nblock_addresses = ['192.0.2.1', 'page.example']",
             "line 2: truth.block_addresses[1]: expected an address such as 192.0.2.53, "

@@ -4,7 +4,7 @@ import pytest
 
 from linewatch_agent.plan.check_cost import ICMP_BYTES, check_bytes
 from linewatch_agent.plan.config import Config, load_config
-from linewatch_agent.plan.data_use import advice, estimate
+from linewatch_agent.plan.data_use import advice, estimate, hold_days
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.target_choice import resolve_targets
 from linewatch_core.records import Check, LineKind, Role
@@ -111,3 +111,37 @@ def test_a_store_too_small_for_a_long_outage_is_warned_of() -> None:
     fixed = Line("fixed-1", LineKind.FIXED, "eth0", families=(4,))
     (said,) = advice(config, many, [fixed])
     assert said.startswith("the store would hold only 51 days of records")
+
+
+HOUR_TARGET = Target(
+    id="a", role=Role.NEUTRAL, host="a.example", checks=(Check.ICMP,), families=(4,)
+)
+DAY_BYTES = 2880 * 6
+
+
+def days(*, used: int = 0, backlog: int = 0, free: int = 10**12, lines: int = 1) -> int | None:
+    """Return how many days a store of 16 MiB holds one check every 30 s."""
+    config = load_config("[store]\nmax_bytes = 16_777_216", name="f.toml")
+    return hold_days(
+        config, [HOUR_TARGET], [MOBILE] * lines, used_bytes=used, backlog=backlog, free_bytes=free
+    )
+
+
+def test_how_long_the_store_can_take_all() -> None:
+    """What the server has counts for nothing; what it lacks takes room."""
+    assert days() == days(used=10**7) == 16 * 1024 * 1024 // DAY_BYTES
+    assert days(backlog=2880 * 100) == 16 * 1024 * 1024 // DAY_BYTES - 100
+    assert days(backlog=10**9) == 0
+
+
+def test_the_disk_may_have_less_room_than_the_store_is_allowed() -> None:
+    """What must stay free of it is not counted."""
+    reserve = 64 * 1024 * 1024
+    assert days(free=reserve + 10 * DAY_BYTES) == 10
+    assert days(free=reserve + 10 * DAY_BYTES, used=5 * DAY_BYTES) == 15
+    assert days(free=0) == 0
+
+
+def test_without_lines_nothing_fills_the_store() -> None:
+    """No number is better than a wrong one."""
+    assert days(lines=0) is None

@@ -128,6 +128,7 @@ def test_what_verdicts_rest_on_is_kept(
     assert CachedTruth() in truths
     assert [truth.block_addresses for truth in truths if truth.age_ms] == [("10.10.34.34",)]
     assert [row[-2:] for row in tables["budget_steps"]] == [("modem-1", 2), ("modem-1", 0)]
+    assert [row[-4:] for row in tables["modem_resets"]] == [("modem-1", "usb", "silent", 1)]
     assert {row[-1] for row in tables["line_changes"]} == {"Example Telecom", "99970"}
     rebuild(tmp_path, recipient_secrets=SECRETS, archive=archive)
     assert dump(tmp_path) == tables

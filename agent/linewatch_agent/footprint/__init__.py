@@ -1,0 +1,1 @@
+"""`linewatch-agent measure-footprint`: what the agent takes of its computer, beside the bars."""

@@ -1,0 +1,161 @@
+"""From two readings to figures beside their bars. Pure.
+
+A figure that could not be read says why, and counts neither as met nor as missed. The
+bars are those of the project's requirements for a Raspberry Pi Zero 2 W and its card.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+DAY_S, HOUR_S = 86_400, 3_600
+MONTH_S = 30 * DAY_S
+
+RESIDENT_MB = 48.0
+START_CPU_S = 5.0
+DAY_WRITES_MB = 40.0
+MONTH_DATA_MB = 150.0
+
+SHORT_S = 1_800
+"""Below that, what is done every ten minutes weighs too much or too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineBytes:
+    """What one line has carried so far, both ways.
+
+    Attributes:
+        own: by the agent's count, since its start.
+        device: by the kernel's, all programs; None: not read.
+    """
+
+    own: int
+    device: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the kernel and the agent say at one moment; None: could not be read.
+
+    Attributes:
+        at_s: CLOCK_BOOTTIME.
+        cpu_s: CPU that the agent has used since its start.
+        peak_bytes: the most that was resident since its start.
+        disk_bytes: written to the block device under the store, by all programs.
+        lines: by line id.
+        samples: measured since the agent's start.
+    """
+
+    at_s: float
+    cpu_s: float
+    peak_bytes: int
+    disk_bytes: int | None
+    lines: Mapping[str, LineBytes]
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One measurement: two readings, and what was resident in between.
+
+    Attributes:
+        resident: bytes, at even distances.
+        start_cpu_s: CPU until the agent measured; None: the agent does not tell.
+        disk: what the block device is called, or why there is none.
+    """
+
+    before: Reading
+    after: Reading
+    resident: Sequence[int]
+    start_cpu_s: float | None
+    disk: str
+
+    @property
+    def seconds(self) -> float:
+        """How long it was measured."""
+        return self.after.at_s - self.before.at_s
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row; `value` None: not read, and `remark` says why. `bar` is the most allowed."""
+
+    name: str
+    value: float | None
+    unit: str
+    bar: float | None = None
+    remark: str = field(default="")
+
+    @property
+    def missed(self) -> bool:
+        """Whether the bar is exceeded."""
+        return self.value is not None and self.bar is not None and self.value > self.bar
+
+
+def figures_of(measured: Measured) -> list[Figure]:
+    """Return all figures of a measurement."""
+    before, after, seconds = measured.before, measured.after, measured.seconds
+    resident = measured.resident
+    cpu_hour = (after.cpu_s - before.cpu_s) / seconds * HOUR_S
+    return [
+        Figure("resident, mean", sum(resident) / len(resident) / 1e6, "MB"),
+        Figure("resident, peak", after.peak_bytes / 1e6, "MB", RESIDENT_MB, "since its start"),
+        Figure(
+            "CPU to start",
+            measured.start_cpu_s,
+            "s",
+            START_CPU_S,
+            "" if measured.start_cpu_s is not None else "an older agent does not tell it",
+        ),
+        Figure("CPU an hour", cpu_hour, "s", remark=f"{cpu_hour / HOUR_S:.1%} of one core"),
+        _writes(measured),
+        *_data(measured),
+        Figure("samples an hour", (after.samples - before.samples) / seconds * HOUR_S, ""),
+    ]
+
+
+def _writes(measured: Measured) -> Figure:
+    name, first, last = "writes a day", measured.before.disk_bytes, measured.after.disk_bytes
+    if first is None or last is None:
+        return Figure(name, None, "MB", DAY_WRITES_MB, measured.disk)
+    day_mb = (last - first) / measured.seconds * DAY_S / 1e6
+    return Figure(name, day_mb, "MB", DAY_WRITES_MB, f"all programs, on {measured.disk}")
+
+
+def _data(measured: Measured) -> Iterator[Figure]:
+    for line, now in measured.after.lines.items():
+        then = measured.before.lines.get(line)
+        name = f"data a month, {line}"
+        if then is None:
+            yield Figure(name, None, "MB", MONTH_DATA_MB, "the line came while it was measured")
+            continue
+        per_month = MONTH_S / measured.seconds / 1e6
+        own_mb = (now.own - then.own) * per_month
+        if now.device is None or then.device is None:
+            remark = "the device's own counter could not be read"
+        else:
+            remark = f"its device: {(now.device - then.device) * per_month:.1f} MB, all programs"
+        yield Figure(name, own_mb, "MB", MONTH_DATA_MB, remark)
+
+
+def in_words(measured: Measured, figures: Sequence[Figure]) -> str:
+    """Return the figures as a table for people."""
+    yielded = [f"{measured.seconds / 60:.1f} minutes, {measured.after.samples} samples so far"]
+    yielded.append(f"{'':24}{'measured':>12}{'bar':>12}")
+    yielded += [_row(each) for each in figures]
+    if measured.seconds < SHORT_S:
+        yielded.append(
+            "Days and months are reckoned from so short a time only roughly: "
+            f"--minutes {SHORT_S // 60} or more is better."
+        )
+    missed = [each.name for each in figures if each.missed]
+    yielded.append(f"Above the bar: {'; '.join(missed)}." if missed else "No bar is exceeded.")
+    return "\n".join(yielded)
+
+
+def _row(figure: Figure) -> str:
+    value = "not read" if figure.value is None else f"{figure.value:.1f} {figure.unit}".strip()
+    bar = "" if figure.bar is None else f"{figure.bar:g} {figure.unit}".strip()
+    said = ""
+    if figure.bar is not None and figure.value is not None:
+        said = "MISSED" if figure.missed else "met"
+    return f"{figure.name:24}{value:>12}{bar:>12}  {said:7}{figure.remark}".rstrip()

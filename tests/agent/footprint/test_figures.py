@@ -1,0 +1,106 @@
+"""From readings to figures: rates, bars, and what could not be read."""
+
+from dataclasses import replace
+
+import pytest
+
+from linewatch_agent.footprint.figures import (
+    Figure,
+    LineBytes,
+    Measured,
+    Reading,
+    figures_of,
+    in_words,
+)
+
+BEFORE = Reading(
+    at_s=1_000.0,
+    cpu_s=10.0,
+    peak_bytes=30_000_000,
+    disk_bytes=5_000_000,
+    lines={"fixed-1": LineBytes(1_000, 50_000), "mobile-1": LineBytes(0, None)},
+    samples=100,
+)
+AFTER = Reading(
+    at_s=4_600.0,
+    cpu_s=82.0,
+    peak_bytes=40_000_000,
+    disk_bytes=6_000_000,
+    lines={
+        "fixed-1": LineBytes(101_000, 550_000),
+        "mobile-1": LineBytes(250_000, None),
+        "mobile-2": LineBytes(5, 5),
+    },
+    samples=1_300,
+)
+HOUR = Measured(BEFORE, AFTER, [30_000_000, 34_000_000], 2.5, "mmcblk0p2")
+
+
+def by_name(measured: Measured) -> dict[str, Figure]:
+    """Return the figures."""
+    return {figure.name: figure for figure in figures_of(measured)}
+
+
+def test_an_hour_is_reckoned_to_days_and_months() -> None:
+    """Each figure from the two readings."""
+    found = by_name(HOUR)
+    values = {name: None if one.value is None else round(one.value, 3)
+              for name, one in found.items()}  # fmt: skip
+    assert values == {
+        "resident, mean": 32.0,
+        "resident, peak": 40.0,
+        "CPU to start": 2.5,
+        "CPU an hour": 72.0,
+        "writes a day": 24.0,
+        "data a month, fixed-1": 72.0,
+        "data a month, mobile-1": 180.0,
+        "data a month, mobile-2": None,
+        "samples an hour": 1200.0,
+    }
+    assert [name for name, one in found.items() if one.missed] == ["data a month, mobile-1"]
+    assert found["CPU an hour"].remark == "2.0% of one core"
+    assert found["data a month, fixed-1"].remark == "its device: 360.0 MB, all programs"
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        (replace(HOUR, after=replace(AFTER, peak_bytes=48_100_000)), "resident, peak"),
+        (replace(HOUR, start_cpu_s=5.1), "CPU to start"),
+        (replace(HOUR, after=replace(AFTER, disk_bytes=6_700_000)), "writes a day"),
+    ],
+)
+def test_each_bar_can_be_missed(changed: Measured, name: str) -> None:
+    """By a little."""
+    assert not by_name(HOUR)[name].missed
+    assert by_name(changed)[name].missed
+
+
+def test_what_could_not_be_read_is_said_and_is_neither_met_nor_missed() -> None:
+    """With the reason, where the figure would be."""
+    blind = replace(
+        HOUR,
+        before=replace(BEFORE, disk_bytes=None),
+        after=replace(AFTER, lines={}),
+        start_cpu_s=None,
+        disk="it lies on no block device",
+    )
+    assert not any(figure.missed for figure in figures_of(blind))
+    rows = in_words(blind, figures_of(blind)).splitlines()
+    (row,) = [row for row in rows if row.startswith("writes a day")]
+    assert row.split() == [
+        *("writes", "a", "day", "not", "read", "40", "MB"),
+        *("it", "lies", "on", "no", "block", "device"),
+    ]
+    assert rows[-1] == "No bar is exceeded."
+
+
+def test_the_table_names_what_is_above_its_bar() -> None:
+    """And where a time was too short to reckon with."""
+    rows = in_words(HOUR, figures_of(HOUR)).splitlines()
+    assert rows[0] == "60.0 minutes, 1300 samples so far"
+    assert "resident, peak               40.0 MB       48 MB  met    since its start" in rows
+    assert rows[-1] == "Above the bar: data a month, mobile-1."
+    assert not any("roughly" in row for row in rows)
+    short = replace(HOUR, after=replace(AFTER, at_s=1_060.0))
+    assert "--minutes 30 or more" in in_words(short, figures_of(short))

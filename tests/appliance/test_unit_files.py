@@ -1,0 +1,72 @@
+"""Every unit by Trixie's own systemd: no mistake in it, and how much a break-in would get."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.appliance.layers import Layer, layer
+from tests.appliance.machine import in_layer
+from tests.appliance.release import install_agent, install_server
+from tests.appliance.root import ROOT
+
+UNITS = sorted(
+    path.name
+    for pattern in ("*.service", "*.path", "*.timer", "*.socket")
+    for path in (ROOT / "systemd").glob(pattern)
+    if path.name.startswith("linewatch")
+)
+EXPOSURE_MAX = {"linewatch-agent.service": 1.5, "linewatch-postmortem.service": 0.5}
+"""By `systemd-analyze security`, 0 to 10; RIPE Atlas and NetworkManager have 7.8."""
+EXPOSURE_MAX_ELSE = {"linewatch-firstboot.service": 2.0, "linewatch-server.service": 1.7}
+FOLDER = "/usr/lib/systemd/system"
+
+
+@pytest.fixture(scope="module")
+def everything() -> Iterator[Layer]:
+    """Probe and server on one machine, so that each unit finds what it names."""
+    with layer() as made:
+        install_agent(made)
+        install_server(made)
+        in_layer(made, "systemd-sysusers")
+        yield made
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_finds_no_mistake(everything: Layer, unit: str) -> None:
+    """`systemd-analyze verify` knows every setting and finds every program."""
+    command = f"systemd-analyze verify --man=no --recursive-errors=no {FOLDER}/{unit} 2>&1"
+    assert in_layer(everything, "sh", "-c", command) == ""
+
+
+def test_verify_would_find_a_mistake(everything: Layer) -> None:
+    """The same command fails for a setting with a typo and for a program that is not there."""
+    good = (Path(everything.path) / FOLDER.lstrip("/") / "linewatch-agent.service").read_text()
+    for name, bad in (
+        ("typo", good.replace("WatchdogSec=", "WatchDogSec=")),
+        ("gone", good.replace("ExecStart=/opt/", "ExecStart=/nowhere/")),
+    ):
+        everything.put(f"/tmp/{name}.service", bad)
+        command = f"systemd-analyze verify --man=no --recursive-errors=no /tmp/{name}.service 2>&1"
+        assert in_layer(everything, "sh", "-c", command, check=False) != ""
+
+
+@pytest.mark.parametrize(("unit", "exposure_max"), (EXPOSURE_MAX | EXPOSURE_MAX_ELSE).items())
+def test_a_unit_exposes_little(everything: Layer, unit: str, exposure_max: float) -> None:
+    """Its exposure by Trixie's systemd is no more than it was when it was thought through."""
+    said = in_layer(
+        everything, "systemd-analyze", "security", "--no-pager", "--offline=yes", f"{FOLDER}/{unit}"
+    )
+    overall = next(line for line in said.splitlines() if "Overall exposure level" in line)
+    assert float(overall.split(": ")[1].split()[0]) <= exposure_max, said
+
+
+def test_the_agents_user_and_folders_are_made(everything: Layer) -> None:
+    """sysusers and tmpfiles make the user, its private folder and a configuration of defaults."""
+    said = in_layer(everything, "stat", "-c", "%U %a", "/var/lib/linewatch")
+    assert said.split() == ["linewatch", "700"]
+    assert in_layer(everything, "getent", "passwd", "linewatch").strip().endswith("nologin")
+    checked = in_layer(
+        everything, "linewatch-agent", "check-config", "/etc/linewatch/linewatch.toml"
+    )
+    assert "is right" in checked
