@@ -260,14 +260,15 @@ install_packages() {
 install_deb() {
     [ -n "$DEB" ] || return 0
     [ -f "$DEB" ] || die "there is no file $DEB"
-    local version have
+    local name version have
+    name=$(dpkg-deb -f "$DEB" Package)
     version=$(dpkg-deb -f "$DEB" Version)
-    have=$(dpkg-query --admindir="$ROOT/var/lib/dpkg" -W -f '${db:Status-Abbrev}${Version}' linewatch 2>/dev/null || true)
+    have=$(dpkg-query --admindir="$ROOT/var/lib/dpkg" -W -f '${db:Status-Abbrev}${Version}' "$name" 2>/dev/null || true)
     [ "$have" != "ii $version" ] || return 0
     cp "$DEB" "$ROOT/tmp/linewatch.deb"
     inside dpkg -i /tmp/linewatch.deb || die "dpkg failed (its words are above)"
     rm "$ROOT/tmp/linewatch.deb"
-    did "package linewatch $version"
+    did "package $name $version"
 }
 
 main "$@"

@@ -103,7 +103,7 @@ def remove(folder: Path) -> None:
     """End what runs in a layer, and remove it."""
     cgroup = Layer(folder, ()).cgroup
     if cgroup.is_dir():
-        _end_cgroup(cgroup)
+        end_cgroup(cgroup)
     for part in ("root", "cgroup"):
         if (folder / part).is_mount():
             _run("umount", "--recursive", "--lazy", str(folder / part))
@@ -119,10 +119,9 @@ def _mount(made: Layer) -> None:
     _run("mount", "-t", "overlay", "overlay", "-o", options, str(made.path))
     _run("mount", "--make-private", str(made.path))
     _run("mount", "-t", "cgroup2", "cgroup2", str(made.folder / "cgroup"))
-    made.cgroup.mkdir()
 
 
-def _end_cgroup(cgroup: Path) -> None:
+def end_cgroup(cgroup: Path) -> None:
     """Kill what runs in a control group, and remove it with those below it."""
     (cgroup / "cgroup.kill").write_text("1")
     deadline_s = time.monotonic() + 10
