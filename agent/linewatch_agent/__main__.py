@@ -186,7 +186,8 @@ def _first_boot(options: argparse.Namespace) -> int:
     from linewatch_agent.first_boot import first_boot
 
     report = first_boot(options.boot, options.root)
-    print(*report.done, sep="\n")
+    for sentence in report.done:
+        print(sentence)
     for problem in report.problems:
         print(f"linewatch-agent: {problem}", file=sys.stderr)
     return 1 if report.problems else 0

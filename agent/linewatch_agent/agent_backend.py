@@ -15,13 +15,14 @@ from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.plan.line import Line
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.old_stores import OldSegment, OldStores
 from linewatch_agent.store.store import Store
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
 from linewatch_agent.uplink.backend import LoadedSegment, NotNowError
 from linewatch_agent.uplink.way_order import Way
 from linewatch_core.records import Stream
-from linewatch_core.sync.messages import Ack, Status, StreamAck
+from linewatch_core.sync.messages import Ack, Heads, Status, StreamAck
 from linewatch_core.sync.uploader import Uploader
 
 _T = TypeVar("_T")
@@ -47,10 +48,12 @@ class AgentBackend:
         version: str,
         on_traffic: Callable[[str, int], None] = lambda _, __: None,
         on_ack: Callable[[Stream, StreamAck], Awaitable[None]] | None = None,
+        old_stores: OldStores | None = None,
     ) -> None:
         """Join the parts.
 
         Args:
+            old_stores: what stores that were set aside still have to send.
             on_ack: is told what the server has in durable storage, once that is written down.
             on_traffic: takes the line and the bytes, both ways, that the uplink used.
             bound: connect over each line in turn; else as the machine routes.
@@ -58,6 +61,7 @@ class AgentBackend:
         self._store = store
         self._writer = writer
         self._keys = keys
+        self._old_stores = old_stores
         self._machine = machine
         self._timekeeper = timekeeper
         self._lines = lines
@@ -117,6 +121,19 @@ class AgentBackend:
             return None
         where, data = loaded
         return LoadedSegment(where.first, where.last, data)
+
+    async def check_heads(self, heads: Heads) -> None:
+        """End the agent if the store went back to an earlier state: it must start anew."""
+        await self._stored(lambda: self._store.check_heads(heads))
+
+    def old_stores(self) -> OldStores | None:
+        """Return what is still to be sent of stores that were set aside."""
+        return self._old_stores
+
+    async def next_old(self) -> OldSegment | None:
+        """Return the segment of one of them to send now; None: none yet."""
+        old = self._old_stores
+        return None if old is None else await self._stored(lambda: old.take(clock.mono_s()))
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack durably."""

@@ -31,6 +31,7 @@ from linewatch_agent.led.keeper import LedKeeper
 from linewatch_agent.lines.connect import connect_over
 from linewatch_agent.meter import Meter
 from linewatch_agent.modems.look import Said
+from linewatch_agent.modems.pin import PinWatch
 from linewatch_agent.modems.repair import ModemRepair
 from linewatch_agent.modems.watch import ModemWatch
 from linewatch_agent.mqtt.fleet_tls import tls_context
@@ -57,6 +58,7 @@ from linewatch_agent.status import StatusServer
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.giving import Wanted, give
 from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.old_stores import OldStores
 from linewatch_agent.store.opening import lock_directory
 from linewatch_agent.store.spare import RUN_BYTES, open_spare
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
@@ -187,6 +189,7 @@ class Agent:
             timeout_s=plan.config.schedule.timeout_s,
             on_look=self._on_modems,
         )
+        self.pins = PinWatch(state_dir)
         self.repair = ModemRepair(
             settings=ladder_settings(plan.config.modems),
             on_reset=self.recorder.event,
@@ -212,6 +215,7 @@ class Agent:
             store=self.store,
             writer=self.writer,
             keys=self.keys,
+            old_stores=OldStores(state_dir, probe=identity.probe, keys=self.keys),
             machine=self.machine,
             timekeeper=self.timekeeper,
             lines=lambda: self.watcher.lines,
@@ -286,6 +290,11 @@ class Agent:
                 tasks.create_task(status.run(), name="status"),
                 tasks.create_task(export.run(), name="export"),
             ]
+            if self.plan.config.status.page:
+                from linewatch_agent.status_page import StatusPage
+
+                page = StatusPage(self.plan.config.status.page, lambda: snapshot(self))
+                serving.append(tasks.create_task(page.run(), name="status page"))
             if self.plan.config.uplink.enabled:
                 serving.append(tasks.create_task(self._uplink(), name="uplink"))
                 proving = self.proof.run(self._is_well, stop.set)
@@ -315,7 +324,7 @@ class Agent:
             commit_late_s=self.recorder.late_s,
             ask_store=lambda: self.writer.run(lambda: None),
             words=lambda: (
-                f"measures {len(self.watcher.lines)} lines; "
+                f"lines measured: {len(self.watcher.lines)}; "
                 f"{self.machine.backlog()} records wait for the server"
             ),
         )
@@ -492,7 +501,9 @@ class Agent:
         self.modems.begin_round(round_ms, self.watcher.lines)
 
     def _on_modems(self, devices: Mapping[str, str], said: Mapping[str, Said | None]) -> None:
-        self.repair.looked(devices, said, self.watcher.lines, now_s=clock.mono_s())
+        now_s = clock.mono_s()
+        self.repair.looked(devices, said, self.watcher.lines, now_s=now_s)
+        self.pins.looked(said, now_s=now_s)
 
     async def _keep_resets(self, kept: bytes) -> None:
         await self.writer.run(lambda: self.store.remember(MODEM_RESETS, kept))

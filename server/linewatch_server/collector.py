@@ -207,5 +207,6 @@ class Collector:
                 credit_bytes=credit_bytes(self._queue.qsize() + len(client.messages)),
                 spread_s=self._spread_s(),
                 key=self._ingest.newest_key(probe),
+                heads=ack.heads,
             )
             await client.publish(topics.ack(probe), sign_ack(message, self._ack_key), qos=1)

@@ -39,6 +39,9 @@ from linewatch_server.model.entries import (
 
 log = structlog.get_logger()
 
+HEADS_MAX = 16
+"""Ends of what is held that an ack of a birth names, per stream: the first, and the last."""
+
 ChainId: TypeAlias = tuple[ProbeId, Epoch, Stream]
 
 
@@ -222,7 +225,9 @@ class Ingest:
         batch.events.append(
             (
                 probe,
-                ingestor.Durable(header.epoch, stream, header.first_seq, header.last_seq),
+                ingestor.Durable(
+                    header.epoch, stream, header.first_seq, header.last_seq, batch.kept[chain]
+                ),
             )
         )
 
@@ -288,4 +293,14 @@ class Ingest:
             log.warning("message_refused", reason="malformed", detail=str(error))
             return []
         held = {stream: self._index.kept(probe, epoch, stream) for stream in Stream}
-        return self._books[probe].handle(ingestor.Born(status, held), now_s)
+        heads = {}
+        for stream in Stream:
+            ends = [last for _, last in held[stream]]
+            found = [
+                self._index.holding(probe, epoch, stream, last)
+                for last in (*ends[: HEADS_MAX - 1], *ends[HEADS_MAX - 1 :][-1:])
+            ]
+            heads[stream] = tuple(
+                (header.last_seq, header_sha256(header).hex()) for header in found if header
+            )
+        return self._books[probe].handle(ingestor.Born(status, held, heads), now_s)

@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
-from linewatch_agent import card_files
-from linewatch_agent.first_boot import Report, first_boot
+from linewatch_agent.__main__ import main
+from linewatch_agent.card import files
+from linewatch_agent.card.report import Report
+from linewatch_agent.first_boot import first_boot
 from linewatch_agent.identity.identity import load_identity
 from linewatch_agent.plan.config import load_config
 from linewatch_core.enrolment import decode_token
@@ -148,6 +151,8 @@ def test_targets_beside_the_file(card: CardFolders) -> None:
     [
         ({}, "there is no token on this card; ask"),
         ({"linewatch.toml": "apn = 'a'"}, "there is no token on this card; ask"),
+        ({"linewatch.toml": "apm = 'a'"}, "there is no token on this card; ask"),
+        ({"linewatch.toml": "apm = 'a'"}, "there is no such key; did you mean apn?"),
         ({"linewatch-token.toml": "hello"}, "not an enrolment token"),
         ({"linewatch-token.toml": token_text()[:-200]}, "is damaged"),
         ({"linewatch.toml": "token = 't-aaaaaaaaaaaaaaaa'"}, "not an enrolment token"),
@@ -181,6 +186,17 @@ def test_what_is_wrong_is_told_on_the_card(
     assert card.tree() == before
 
 
+def test_a_right_token_wins_over_a_wrong_one(card: CardFolders) -> None:
+    """Something that is no token in one file keeps nobody from joining by the other."""
+    card.put("linewatch.toml", "token = 'as we agreed'\n")
+    card.put("linewatch-token.toml", token_text())
+    [problem] = _boot(card).problems
+    assert "linewatch.toml: not an enrolment token" in problem
+    assert card.identity.exists()
+    assert not (card.boot / "linewatch-token.toml").exists()
+    assert "agreed" in (card.boot / "linewatch.toml").read_text()
+
+
 def test_another_probes_token_is_kept(card: CardFolders) -> None:
     """A token for another probe is neither used nor lost, and the probe stays who it is."""
     card.put("linewatch-token.toml", token_text(1))
@@ -199,6 +215,19 @@ def test_a_removal_that_was_cut_off_is_finished(card: CardFolders) -> None:
     card.put("linewatch-token.toml", bytes(3000))
     assert not _boot(card).problems
     assert not (card.boot / "linewatch-token.toml").exists()
+
+
+def test_the_command_tells_and_fails(card: CardFolders, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says what was done, and what wasn't on standard error, as its exit code does."""
+    arguments = ["first-boot", "--boot", str(card.boot), "--root", str(card.root)]
+    try:
+        assert main(arguments) == 1
+        assert "there is no token on this card" in capsys.readouterr().err
+        card.put("linewatch-token.toml", token_text())
+        assert main(arguments) == 0
+        assert "This computer is probe" in capsys.readouterr().out
+    finally:
+        structlog.reset_defaults()
 
 
 def test_without_the_package(card: CardFolders) -> None:
@@ -222,8 +251,8 @@ def test_a_card_that_cannot_be_written(card: CardFolders, monkeypatch: pytest.Mo
         raise OSError(30, "Read-only file system")
 
     card.put("linewatch-token.toml", token_text())
-    monkeypatch.setattr(card_files, "sync_folder", refuse)
-    monkeypatch.setattr(card_files, "write_whole", refuse)
+    monkeypatch.setattr(files, "sync_folder", refuse)
+    monkeypatch.setattr(files, "write_whole", refuse)
     monkeypatch.setattr(os, "pwrite", refuse)
     report = _boot(card)
     assert "the card may be worn out or locked" in report.problems[0]

@@ -130,6 +130,18 @@ def test_a_line_is_judged_as_it_is_measured() -> None:
     assert all(told.samples and set(told.samples) <= stored for told in lines)
 
 
+def test_since_when_a_line_is_as_it_is() -> None:
+    """The latest moment at which the last change can have happened; before any, nobody knows."""
+    rig = Rig()
+    assert rig.judge.since_ms(LINE) is None
+    rig.rounds(UP, 4)
+    first = rig.told[-1]
+    assert rig.judge.since_ms(LINE) == first.latest_ms
+    rig.rounds(INTL_CUT, 4)
+    of_line = [told for told in rig.told if told.target is None]
+    assert rig.judge.since_ms(LINE) == of_line[-1].latest_ms > first.latest_ms
+
+
 def test_whoever_has_the_records_decides_the_same() -> None:
     """Transitions among the records, fed back to the judge, change nothing."""
     rig = Rig()

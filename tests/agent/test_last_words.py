@@ -68,6 +68,7 @@ def test_bad_ends_are_counted(
 ) -> None:
     """Each one adds to what the file before it said; a damaged file begins anew."""
     journal(postmortem, monkeypatch, "")
+    monkeypatch.setattr(postmortem, "AGAIN_S", 0)
     file = tmp_path / FILE
     for _ in range(3):
         postmortem.main([str(file)])
@@ -75,6 +76,26 @@ def test_bad_ends_are_counted(
     file.write_bytes(b'{"count": "many"')
     postmortem.main([str(file)])
     assert json.loads(file.read_bytes())["count"] == 1
+
+
+def test_a_crash_loop_does_not_wear_the_card_out(
+    postmortem: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Soon after the first the file stays; later the ends between are counted too."""
+    journal(postmortem, monkeypatch, "the first one")
+    now = {"s": 1000.0}
+    monkeypatch.setattr(postmortem.time, "clock_gettime", lambda _: now["s"])
+    file = tmp_path / FILE
+    postmortem.main([str(file)])
+    first = file.read_bytes()
+    now["s"] += postmortem.AGAIN_S - 1
+    journal(postmortem, monkeypatch, "another one")
+    postmortem.main([str(file)])
+    assert file.read_bytes() == first
+    now["s"] += 1
+    monkeypatch.setattr(postmortem, "ask", lambda *_: SHOWN.replace("=3", "=45"))
+    postmortem.main([str(file)])
+    assert json.loads(file.read_bytes())["count"] == 1 + 42
 
 
 def test_the_card_tells_no_verdict_no_time_and_no_address(

@@ -1,6 +1,7 @@
 """From samples to the disk: groups, a disk that refuses, sealing, and the end."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -12,10 +13,10 @@ import msgspec
 import pytest
 
 from linewatch_agent import clock
-from linewatch_agent.recorder import NEWS_S, Listeners, Recorder
+from linewatch_agent.recorder import NEWS_S, SPARE_S, Listeners, Recorder
 from linewatch_agent.store.database import StoreDamagedError, StoreFullError
 from linewatch_agent.store.room import Thinned
-from linewatch_agent.store.spare import Mark
+from linewatch_agent.store.spare import RUN_BYTES, Mark, SpareCopy, read_spare
 from linewatch_agent.store.store import Closing, Committed, Store, StoreLimits
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.writer import WriterThread
@@ -44,6 +45,7 @@ class Disk:
         self.go_on.set()
         self.began = threading.Event()
         self.commits: list[tuple[list[Body], int]] = []
+        self.marks: list[Mark] = []
         self.attempts = 0
 
     def __getattr__(self, name: str) -> object:
@@ -70,6 +72,7 @@ class Disk:
             bodies, now_ms=now_ms, safe_ms=safe_ms, closing=closing, mark=mark
         )
         self.commits.append((list(bodies), safe_ms))
+        self.marks.append(mark or Mark())
         return done
 
     def make_room(self, now_ms: int) -> Thinned | None:
@@ -122,6 +125,7 @@ async def rig(
     limits: StoreLimits | None = None,
     on_committed: Callable[[Recorder, Sequence[Record]], None] = lambda _, __: None,
     run: bool = True,
+    memory: Path | None = None,
 ) -> AsyncIterator[Rig]:
     """Yield a running recorder; its store is closed at the end."""
     probe = Probe(folder / "s", limits=limits or StoreLimits(free_bytes_min=0))
@@ -142,6 +146,7 @@ async def rig(
         commit_records=commit_records,
         measured_ms=measured_ms,
         listeners=Listeners(sealed.append, dropped.append, lambda: live, tell),
+        spare=None if memory is None else a_copy(memory, probe),
         waiting_max=waiting_max,
         retry_s=retry_s,
     )
@@ -156,6 +161,13 @@ async def rig(
             await made.end()
         writer.close()
         close_all()
+
+
+def a_copy(memory: Path, probe: Probe) -> SpareCopy:
+    """Begin the copy of another run of the agent."""
+    before = probe.store.last_mark.run
+    name = os.urandom(RUN_BYTES)
+    return SpareCopy(memory, epoch=probe.store.epoch, boot=BOOT, run=name, run_before=before)
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -512,3 +524,89 @@ async def test_the_end_tells_what_the_last_commit_took(tmp_path: Path) -> None:
         await r.end()
         await r.recorder.flush()
         assert r.all_records(Stream.EV) == [verdict]
+
+
+async def test_a_commit_that_does_not_come_is_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits, or not for long yet: not late; the disk hangs: later and later; then done."""
+    now = {"s": 100.0}
+    monkeypatch.setattr(clock, "mono_s", lambda: now["s"])
+    async with rig(tmp_path, commit_s=5.0, commit_records=1) as r:
+        now["s"] = 500.0
+        assert r.recorder.late_s() == 0
+        r.disk.go_on.clear()
+        r.recorder.sample(sample(1))
+        await until(r.disk.began.is_set)
+        now["s"] = 504.0
+        assert r.recorder.late_s() == 0
+        now["s"] = 540.0
+        assert r.recorder.late_s() == pytest.approx(35.5)
+        r.disk.go_on.set()
+        await until(lambda: r.disk.commits)
+        await until(lambda: r.recorder.late_s() == 0)
+
+
+async def test_a_disk_that_refuses_is_not_late_while_it_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no hang: to start anew would lose what waits in memory."""
+    now = {"s": 100.0}
+    monkeypatch.setattr(clock, "mono_s", lambda: now["s"])
+    async with rig(tmp_path, commit_s=5.0, commit_records=1, retry_s=60) as r:
+        r.disk.full = True
+        r.recorder.sample(sample(1))
+        await until(lambda: r.recorder.state.problem)
+        now["s"] = 159.0
+        assert r.recorder.late_s() == 0
+        now["s"] = 190.0
+        assert r.recorder.late_s() == pytest.approx(30.0)
+
+
+async def test_what_waits_is_copied_and_what_is_stored_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In seconds the copy has it, though the commit is an hour away; a commit empties it."""
+    now = {"s": 100.0}
+    monkeypatch.setattr(clock, "mono_s", lambda: now["s"])
+    (memory := tmp_path / "memory").mkdir()
+    async with rig(tmp_path, memory=memory) as r:
+
+        def left() -> list[Body]:
+            found = read_spare(memory, epoch=r.probe.store.epoch, boot=BOOT, stored=Mark())
+            return [] if found is None else list(found.bodies)
+
+        for one in samples(1, 3):
+            r.recorder.sample(one)
+        await asyncio.sleep(0.05)
+        assert left() == []
+        now["s"] += SPARE_S
+        r.recorder._wake.set()
+        await until(left)
+        assert left() == samples(1, 3)
+        assert r.disk.attempts == 0
+        r.recorder.event(boot_started())
+        await until(lambda: not left())
+        assert [len(bodies) for bodies, _ in r.disk.commits] == [4]
+
+
+async def test_a_killed_run_s_samples_are_committed_by_the_next(tmp_path: Path) -> None:
+    """They follow its gap, which begins where the copy ends, and the copy goes on with them."""
+    (memory := tmp_path / "memory").mkdir()
+    async with rig(tmp_path, memory=memory, run=False, measured_ms=lambda: 5_000) as r:
+        r.recorder.event(boot_started())
+        await r.recorder._commit_all()
+        r.recorder.take_over(samples(1, 70))
+        epoch, stored = r.probe.store.epoch, r.disk.marks[-1]
+    found = read_spare(memory, epoch=epoch, boot=BOOT, stored=stored)
+    assert found is not None
+    async with rig(tmp_path, memory=memory, run=False) as r:
+        assert r.probe.store.last_mark == stored
+        gap = r.probe.store.opening_gap(NOW_MS, spared_ms=found.safe_ms)
+        assert gap == Gap(NOW_MS, GapReason.KILLED, BOOT, 5_000, NOW_MS)
+        r.recorder.event(gap)
+        r.recorder.take_over(found.bodies)
+        await r.recorder._commit_all()
+        assert [len(bodies) for bodies, _ in r.disk.commits] == [60, 11]
+        assert r.all_records(Stream.RAW) == samples(1, 70)
+        assert of_kind(r.all_records(Stream.EV), Gap) == [gap]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from linewatch_agent.status_words import in_words
+from linewatch_agent.status_words import in_words, stopped_in_words
 
 STATUS: dict[str, Any] = {
     "running": True,
@@ -255,3 +255,14 @@ def test_a_problem_without_a_remedy_promises_none() -> None:
 def test_each_state_has_its_words(changes: dict[str, Any], says: str) -> None:
     """What is wrong is said where it is looked for."""
     assert says in words(**changes)
+
+
+def test_a_probe_that_does_not_run_says_what_it_keeps() -> None:
+    """And who knows why."""
+    store = {"committed": {"ev": 1, "roll": 2, "raw": 30}, "backlog": 12, "bytes": 4_200_000}
+    assert stopped_in_words(store).splitlines() == [
+        "Nothing is being measured.",
+        "Store        33 records ever, 4.2 MB",
+        "Backlog      12 records not yet at the server",
+        "What keeps the agent from running: linewatch-agent doctor",
+    ]

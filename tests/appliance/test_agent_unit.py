@@ -91,7 +91,7 @@ def test_it_is_ready_without_any_line_and_says_how_it_is(probe: Layer) -> None:
             "the agent says nothing of itself",
         )
         shown = machine.show(AGENT, "StatusText", "NRestarts", "Type", "WatchdogUSec")
-        assert shown["StatusText"].startswith("measures 0 lines; ")
+        assert shown["StatusText"].startswith("lines measured: 0; ")
         assert (shown["NRestarts"], shown["Type"], shown["WatchdogUSec"]) == (
             "0",
             "notify",

@@ -12,7 +12,7 @@ from tests.appliance.root import ROOT
 
 FIRMWARE = ROOT / "firmware-config"
 LANGUAGES = {"en": "LATIN", "ru": "CYRILLIC", "kk": "CYRILLIC", "be": "CYRILLIC", "my": "MYANMAR"}
-OWN_LETTERS = {"en": "th", "ru": "ы", "kk": "әғқңөұүһі", "be": "ўі", "my": "န"}
+OWN_LETTERS = {"en": "th", "ru": "иы", "kk": "әғқңөұүі", "be": "ўі", "my": "န"}
 """Letters that tell the language from its neighbours; all of them occur."""
 TOOLS = ("apply.sh", "seed-card", "imager-manifest")
 EXERCISED = {
@@ -123,7 +123,7 @@ def test_a_page_says_what_english_says(code: str) -> None:
 
 def test_the_problem_file_speaks_the_same_languages() -> None:
     """What the probe writes on the card begins in each of the five languages."""
-    text = (ROOT / "agent/linewatch_agent/linewatch-problem.txt").read_text()
+    text = (ROOT / "agent/linewatch_agent/card/linewatch-problem.txt").read_text()
     parts = text.strip().split("\n\n")
     assert len(parts) == len(LANGUAGES)
     for part, code in zip(parts, ("en", "ru", "kk", "be", "my"), strict=True):
@@ -152,11 +152,12 @@ def test_the_pages_commands_have_these_options(tool: str) -> None:
 def test_the_tools_pass_the_linter(tool: str) -> None:
     """Programs without an ending are checked as the others are."""
     path = str(FIRMWARE / tool)
-    for command in (("check",), ("format", "--check")):
+    types = ("mypy", "--strict", "--scripts-are-modules", "--cache-dir=.mypy_cache")
+    for command in (("ruff", "check"), ("ruff", "format", "--check"), types):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, path],
+            [sys.executable, "-m", *command, path],
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr

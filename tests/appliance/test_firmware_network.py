@@ -105,6 +105,7 @@ def test_the_link_file_is_understood() -> None:
     assert 'Parsed configuration file "/etc/systemd/network/70-linewatch-usb.link"' in said
     assert "Unknown" not in said
     assert "Failed to parse" not in said
+    assert "Unknown key" in _link_file("lwtest0", rule=text.replace("NamePolicy", "NamesPolicy"))
     assert "ID_NET_LINK_FILE=/etc/systemd/network/70-linewatch-usb.link" not in said
 
 

@@ -32,7 +32,7 @@ from linewatch_core.segment.codec import encode_block, mono_range_ms
 from linewatch_core.segment.sealing import BlockSealer, FrameContext, RecipientKey, new_block_key
 from linewatch_core.segment.segment import build_segment, parse_segment
 from linewatch_core.segment.signing import key_id
-from linewatch_core.sync.messages import Ack, Status, StreamAck
+from linewatch_core.sync.messages import Ack, Heads, Status, StreamAck
 from linewatch_core.sync.upload_talk import Held
 from linewatch_core.sync.uploader import Uploader
 from tests.support.probes import boot_id
@@ -82,6 +82,15 @@ class HerdBackend:
         """Return the segment that holds `seq`."""
         known = self.segments[stream]
         return known[bisect_right(known, seq, key=lambda segment: segment.first) - 1]
+
+    async def check_heads(self, heads: Heads) -> None:
+        """Find nothing wrong."""
+
+    def old_stores(self) -> None:
+        """Have none."""
+
+    async def next_old(self) -> None:
+        """Have none."""
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Keep nothing: the machine knows."""

@@ -11,6 +11,7 @@ from nacl.signing import VerifyKey
 
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.old_stores import OldStores
 from linewatch_agent.store.store import Store
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
@@ -37,6 +38,9 @@ from tests.chaos.patches import Clock
 from tests.chaos.server import ACK_KEY
 from tests.support.segments import PROBE
 
+OLD_STEPS = 8
+"""Looks into a store that was set aside, at each step: its pages are few."""
+
 
 @dataclass(slots=True)
 class Driver:
@@ -45,6 +49,7 @@ class Driver:
     machine: Uploader
     store: Store
     keys: SigningKeys
+    old: OldStores
     clock: Clock
     broker: Broker
     conn: int | None = None
@@ -75,6 +80,7 @@ class Driver:
         self._publish(topics.status(PROBE), encode_status(status), retain=True)
         self.sends = self.out_of_turn = 0
         self.live_from = (self.machine._streams[Stream.RAW].held.last() or 0) + 1
+        self.old.begin()
         self.tell(Connected(conn))
 
     def disconnect(self) -> None:
@@ -93,6 +99,9 @@ class Driver:
         ack = open_ack(payload, VerifyKey(bytes(ACK_KEY.verify_key)))
         if ack.probe == PROBE and ack.conn == self.conn:
             self.known_key = ack.key
+            if ack.birth and ack.epoch == self.machine.epoch:
+                self.store.check_heads(ack.heads)
+            self.old.acked(ack)
             self.tell(AckReceived(ack))
 
     def tell(self, event: Event) -> None:
@@ -116,6 +125,20 @@ class Driver:
                     self.store.save_ack(stream, ack, now_ms=self.clock.mono_ms())
                 case Reconnect():
                     self.disconnect()
+        for _ in range(OLD_STEPS):
+            self._send_old()
+
+    def _send_old(self) -> None:
+        """Send what stores that were set aside hold, while nothing of the present one waits."""
+        if self.conn is None or self.machine.backlog() or self.old.is_done():
+            return
+        if self.old.is_overdue(self.clock.mono_s()):
+            self.disconnect()
+            return
+        segment = self.old.take(self.clock.mono_s())
+        if segment is not None:
+            self._tell_keys()
+            self._publish(topics.segments(PROBE, segment.stream), segment.data)
 
     def _send(self, stream: Stream, seq: int) -> None:
         assert self.conn is not None

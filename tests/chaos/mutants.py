@@ -25,6 +25,7 @@ from linewatch_core.sync.upload_talk import Command, Event, Published, SaveAck, 
 from linewatch_core.sync.uploader import Uploader
 from linewatch_server import ingest
 from linewatch_server.archive.writer import ArchiveWriter
+from tests.chaos import probe
 
 Patch = AbstractContextManager[Any]
 
@@ -91,12 +92,12 @@ def ignore_a_restore() -> Patch:
 
 def no_opening_gap() -> Patch:
     """A start says nothing of the time before it."""
-    return patch.object(Store, "opening_gap", lambda *_: None)
+    return patch.object(Store, "opening_gap", lambda *_, **__: None)
 
 
 def drop_the_journal() -> Patch:
     """The frames that a cut left are thrown away."""
-    return patch.object(store, "load_journal", lambda *_: None)
+    return patch.object(store, "load_journal", lambda *_, **__: None)
 
 
 def commit_twice() -> Patch:
@@ -122,6 +123,11 @@ def samples_before_events() -> Patch:
     return patch.object(Turns, "choose", mutant)
 
 
+def ignore_the_copy() -> Patch:
+    """A start does not look for what a killed run left in memory."""
+    return patch.object(probe, "read_spare", lambda *_, **__: None)
+
+
 def store_duplicates() -> Patch:
     """The server does not look whether it has a segment."""
 
@@ -143,4 +149,5 @@ MUTANTS: Sequence[Callable[[], Patch]] = (
     commit_twice,
     samples_before_events,
     store_duplicates,
+    ignore_the_copy,
 )

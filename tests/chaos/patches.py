@@ -24,7 +24,7 @@ from tests.chaos.disk import Disk, NoRoomError, ReadOnlyError, SyncFailedError
 
 KIB = 1024
 SCALED = (
-    (store, "_MIB", 24 * KIB),
+    (store, "_SPARE_BYTES", 24 * KIB),
     (store, "RESERVE_BYTES", 64 * KIB),
     (reserve, "RESERVE_BYTES", 64 * KIB),
     (opening, "WAL_PAGES", 32),

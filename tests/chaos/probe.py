@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.store.keys import SigningKeys
+from linewatch_agent.store.old_stores import OldStores
 from linewatch_agent.store.spare import RUN_BYTES, SpareCopy, read_spare
 from linewatch_agent.store.store import Owner, StoreLimits, open_store
 from linewatch_agent.store.tables import SealedRange
@@ -139,7 +140,8 @@ class Probe:
         machine = Uploader(epoch=self.store.epoch)
         for stream, ack in self.store.acks().items():
             machine.load_ack(stream, ack)
-        self.driver = Driver(machine, self.store, self.keys, self.clock, self.broker)
+        old = OldStores(self.disk.root, probe=PROBE, keys=self.keys)
+        self.driver = Driver(machine, self.store, self.keys, old, self.clock, self.broker)
         for one in held:
             self.driver.tell(Held(one.stream, one.first, one.last))
         self.spare = SpareCopy(

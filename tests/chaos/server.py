@@ -140,6 +140,7 @@ class Server:
             server_ms=1_790_000_000_000 + round(now_s * 1000),
             server_error_ms=5,
             key=self._ingest.newest_key(PROBE),
+            heads=said.heads,
         )
         self.broker.answer(said.conn, sign_ack(message, ACK_KEY), now_s)
 

@@ -42,6 +42,17 @@ def test_every_fault_of_the_model_strikes() -> None:
     assert len(FAULTS) >= 19
 
 
+def test_what_rot_costs_is_mended_by_itself() -> None:
+    """Stores that rot took back are found by the server's word; what damage left is sent."""
+    wanted = {"store went back", "old segment sent"}
+    seen: set[str] = set()
+    for seed in range(2_000_000, 2_000_300):
+        seen |= {name for name, count in run(seed).events.items() if count}
+        if seen >= wanted:
+            break
+    assert seen >= wanted
+
+
 def test_a_seed_replays_bit_for_bit() -> None:
     """Two processes with different hash seeds: the same steps and the same archive."""
     digests = set()

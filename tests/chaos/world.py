@@ -56,6 +56,7 @@ class World:
             if isinstance(error, BrokenError):
                 raise
             self.note("probe ends", f"{type(error).__name__}: {error}")
+            self.events["store went back"] += "went back" in str(error)
             self.lose_probe(End.KILL)
         if self.probe.disk.dead:
             self.lose_probe(End.KILL)
@@ -162,6 +163,7 @@ class World:
             if count >= 5 and self._is_done():
                 self.probe.stop()
                 if self._is_done():
+                    self.events["old segment sent"] += self.probe.driver.old.sent
                     return
         raise BrokenError(
             f"after {QUIET_STEPS} quiet steps {self.probe.driver.machine.backlog()} records wait"
@@ -174,6 +176,7 @@ class World:
             and not probe.driver.machine.backlog()
             and not probe.recorder._waiting
             and not any(probe.store.open_records().values())
+            and probe.driver.old.is_done()
         )
 
     def digest(self) -> str:

@@ -33,10 +33,10 @@ SERVER_POINTS = [
 """Written; synced; in the index, too (the first time is the start's); nothing said yet."""
 BRISK = CONFIG.replace("commit_s = 5.0", "commit_s = 1.0")
 AGENT_POINTS = [
-    "before linewatch_agent.store.store:Store.commit",
-    "after linewatch_agent.store.store:Store.commit",
-    "before linewatch_agent.store.store:Store.seal",
-    "after linewatch_agent.store.store:Store.seal",
+    "before linewatch_agent.store.store:Store.commit_and_close",
+    "after linewatch_agent.store.store:Store.commit_and_close",
+    "before linewatch_agent.store.store:Store._close",
+    "after linewatch_agent.store.store:Store._close",
     "before linewatch_agent.store.store:Store.save_ack",
     "after linewatch_agent.store.store:Store.save_ack",
     "after linewatch_agent.store.store:Store.next_conn",

@@ -13,7 +13,7 @@ from typing import Any
 
 from linewatch_agent.store.opening import open_database
 from linewatch_agent.store.peek import peek
-from linewatch_agent.store.tables import held_ranges
+from linewatch_agent.store.summary import Summary
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Stream
 from tests.lab.agent_config import Pace
@@ -156,7 +156,7 @@ class _Run:
         held: dict[Stream, set[int]] = {stream: set() for stream in Stream}
         database = open_database(self._programs.state).db
         with database.reading():
-            for one in held_ranges(database):
+            for one in Summary.load(database).ranges():
                 held[one.stream].update(range(one.first, one.last + 1))
         database.close()
         return Outcome(

@@ -16,10 +16,15 @@ class FakeUsb:
     """The root folder of a machine, with an empty USB bus 1."""
 
     root: Path
+    seen_as: Path
 
     @classmethod
-    def made(cls, root: Path) -> "FakeUsb":
-        """Make the folders, a root hub `usb1`, and nothing mounted."""
+    def made(cls, root: Path, *, seen_as: str | None = None) -> "FakeUsb":
+        """Make the folders, a root hub `usb1`, and nothing mounted.
+
+        Args:
+            seen_as: the path of `root` for whoever is to read it, if that is another one.
+        """
         (root / "sys/bus/usb/devices").mkdir(parents=True)
         (root / "sys/bus/usb/drivers/usb").mkdir(parents=True)
         (root / "sys/class/net").mkdir(parents=True)
@@ -27,7 +32,7 @@ class FakeUsb:
         (root / "proc/self/mountinfo").write_text("21 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n")
         (root / "proc/swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n")
         (root / "proc/uptime").write_text("90000.00 170000.00\n")
-        made = cls(root)
+        made = cls(root, root if seen_as is None else Path(seen_as))
         made._device(root / "sys/devices/soc/xhci/usb1", device_class="09")
         return made
 
@@ -58,15 +63,15 @@ class FakeUsb:
             interface.mkdir()
             if driver:
                 (self.root / f"sys/bus/usb/drivers/{driver}").mkdir(exist_ok=True)
-                (interface / "driver").symlink_to(self.root / f"sys/bus/usb/drivers/{driver}")
+                self._link(interface / "driver", self.root / f"sys/bus/usb/drivers/{driver}")
             if number < len(classes):
                 (interface / "bInterfaceClass").write_text(f"{classes[number]}\n")
-            (self.root / "sys/bus/usb/devices" / interface.name).symlink_to(interface)
+            self._link(self.root / "sys/bus/usb/devices" / interface.name, interface)
         if device is not None:
             net = folder / f"{name}:1.0" / "net" / device
             net.mkdir(parents=True)
-            (net / "device").symlink_to(folder / f"{name}:1.0")
-            (self.root / "sys/class/net" / device).symlink_to(net)
+            self._link(net / "device", folder / f"{name}:1.0")
+            self._link(self.root / "sys/class/net" / device, net)
         return folder
 
     def unplug(self, name: str) -> None:
@@ -115,7 +120,10 @@ class FakeUsb:
         (folder / "bDeviceClass").write_text(f"{device_class}\n")
         driver = folder / "driver"
         if not driver.is_symlink():
-            driver.symlink_to(self.root / "sys/bus/usb/drivers/usb")
+            self._link(driver, self.root / "sys/bus/usb/drivers/usb")
         link = self.root / "sys/bus/usb/devices" / folder.name
         if not link.is_symlink():
-            link.symlink_to(folder)
+            self._link(link, folder)
+
+    def _link(self, link: Path, to: Path) -> None:
+        link.symlink_to(self.seen_as / to.relative_to(self.root))

@@ -3,6 +3,10 @@
 And a program that fetches from it once, as the agent's updater does, to be killed:
 
     python -m tests.support.release_server ROOT PORT [POINT COUNT]
+
+Or the server alone, on all addresses, for the files `manifest` and `archive` of a folder:
+
+    python -m tests.support.release_server serve FOLDER PORT
 """
 
 import asyncio
@@ -10,6 +14,7 @@ import contextlib
 import http.server
 import re
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,9 +26,9 @@ from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.settings import UpdateConfig
 from linewatch_agent.plan.updates import Situation
 from linewatch_agent.releases.fetch import Connect
-from linewatch_agent.releases.install import standing_of
 from linewatch_agent.releases.places import Places
 from linewatch_agent.releases.shelf import Shelf
+from linewatch_agent.releases.standing import standing_of
 from linewatch_agent.releases.updater import Means, Updater
 from linewatch_core.records import LineKind
 from linewatch_core.verdict import LineVerdict
@@ -61,11 +66,12 @@ class Site:
     asked: list[str] = field(default_factory=list)
     on_archive: Callable[[], None] = lambda: None
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
 
 @contextlib.contextmanager
-def served(site: Site) -> Iterator[Site]:
-    """Serve a release on loopback."""
+def served(site: Site, *, address: str = "127.0.0.1", port: int = 0) -> Iterator[Site]:
+    """Serve a release, on loopback unless told otherwise."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -101,8 +107,10 @@ def served(site: Site) -> Iterator[Site]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer((address, port), Handler) as server:
         site.port = server.server_address[1]
+        if site.tls is not None:
+            server.socket = site.tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -112,9 +120,18 @@ def served(site: Site) -> Iterator[Site]:
             thread.join()
 
 
-def connect_to(port: int) -> Callable[[Line], Connect]:
-    """Return what connects to the server on loopback, whatever line and name it is given."""
-    return lambda _: lambda __, ___: socket.create_connection(("127.0.0.1", port), timeout=5)
+def connect_to(port: int, *, dead: str | None = None) -> Callable[[Line], Connect]:
+    """Return what connects to the server on loopback, but not over the line `dead`."""
+
+    def over(line: Line) -> Connect:
+        def connect(_: str, __: int) -> socket.socket:
+            if line.id == dead:
+                raise OSError(113, "No route to host")
+            return socket.create_connection(("127.0.0.1", port), timeout=5)
+
+        return connect
+
+    return over
 
 
 def updater_for(
@@ -125,24 +142,34 @@ def updater_for(
     affords: Callable[[Line, int], bool] = lambda _, __: True,
     spend: Callable[[str, int], None] = lambda _, __: None,
     lines: Any = "all",
+    dead: str | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Updater:
     """Return an updater of a probe's tree that fetches from the server."""
     config = UpdateConfig(
-        url=f"http://example.org:{port}/releases/manifest", key=PUBLIC, lines=lines
+        url=f"http{'s' if tls else ''}://example.org:{port}/releases/manifest",
+        key=PUBLIC,
+        lines=lines,
     )
     means = Means(
         situation=situation,
         standing=lambda: standing_of(Shelf(places)),
-        connect=connect_to(port),
+        connect=connect_to(port, dead=dead),
         affords=affords,
         spend=spend,
+        tls=lambda: tls or ssl.create_default_context(),
     )
     return Updater(config, places.inbox, means, places=places)
 
 
 def main() -> None:
-    """Fetch once."""
+    """Fetch once, or serve until killed."""
     root, port, *trap = sys.argv[1:]
+    if root == "serve":
+        folder = Path(port)
+        made = Made("", (folder / "archive").read_bytes(), (folder / "manifest").read_bytes())
+        with served(Site(made), address="0.0.0.0", port=int(trap[0])):
+            threading.Event().wait()
     if trap:
         from tests.support.killed_at import set_trap
 

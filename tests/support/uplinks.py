@@ -20,7 +20,7 @@ from linewatch_agent.uplink.way_order import Way
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_core.sync import topics
-from linewatch_core.sync.messages import Ack, Status, StreamAck, sign_ack
+from linewatch_core.sync.messages import Ack, Heads, Status, StreamAck, sign_ack
 from linewatch_core.sync.upload_talk import Held
 from linewatch_core.sync.uploader import Uploader, UploadLimits
 from linewatch_server.fleet.keys import read_ack_seed
@@ -77,6 +77,15 @@ class MemoryBackend:
             return None
         first = seq - (seq - 1) % 10
         return LoadedSegment(first, first + 9, f"{stream} {first}".encode())
+
+    async def check_heads(self, heads: Heads) -> None:
+        """Find nothing wrong."""
+
+    def old_stores(self) -> None:
+        """Have none."""
+
+    async def next_old(self) -> None:
+        """Have none."""
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack."""

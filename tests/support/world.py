@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,12 +66,13 @@ retry_max_s = 2.0
 
 @dataclass(slots=True)
 class World:
-    """The running programs, by name, and where their files are."""
+    """The running programs, by name, and where their files are; `memory` is on no disk."""
 
     home: Netns
     isp: Netns
     folder: Path
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    memory: Path | None = None
 
     @property
     def server(self) -> Path:
@@ -173,7 +175,8 @@ class World:
 
     def start_agent(self) -> None:
         """Start the probe's agent."""
-        self.start("agent", *AGENT, "run", "--config", self.config, "--state", self.state)
+        memory = ("env", f"RUNTIME_DIRECTORY={self.memory or ''}")
+        self.start("agent", *memory, *AGENT, "run", "--config", self.config, "--state", self.state)
 
     def status(self) -> dict[str, Any] | None:
         """Return the agent's status, or None while it does not answer."""
@@ -213,13 +216,14 @@ class World:
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Make a home with one line, and targets behind it; end and remove all of it afterwards."""
-    with namespaces("home", "isp") as (home, isp):
+    memory = tempfile.TemporaryDirectory(dir="/dev/shm")
+    with memory, namespaces("home", "isp") as (home, isp):
         wire(
             (home, "eth0", (f"{HOME4}/24", f"{HOME6}/64")),
             (isp, "isp0", (f"{ISP4}/24", f"{ISP6}/64")),
         )
         home.allow_ping()
-        here = World(home, isp, folder)
+        here = World(home, isp, folder, memory=Path(memory.name))
         here.route_home()
         try:
             yield here

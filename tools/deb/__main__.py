@@ -1,6 +1,6 @@
 """Build the agent's package and the archives of its release into dist/.
 
-    python -m tools.deb [--version 1.2.3] [--into dist] [--only-package]
+    python -m tools.deb [--version 1.2.3] [--into dist] [--only-package] [--wheels DIR]
 
 The version is pyproject.toml's. SOURCE_DATE_EPOCH gives the time that everything in it
 has; without it, that of the last commit.
@@ -12,6 +12,7 @@ import os
 import subprocess
 import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from linewatch_core.release.version import is_version
@@ -38,7 +39,7 @@ def main() -> None:
         raise SystemExit(f"cannot build version {options.version!r}: expected one such as 1.4.2")
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit())
     options.into.mkdir(parents=True, exist_ok=True)
-    all_wheels = [fetch(PROJECT, target, CACHE) for target in TARGETS]
+    all_wheels = [fetch(PROJECT, target, CACHE, brought=options.wheels) for target in TARGETS]
     with tempfile.TemporaryDirectory(prefix="linewatch-deb-") as work:
         release = Path(work, "release")
         make_tree(PROJECT, release, version=options.version, epoch=epoch, all_wheels=all_wheels)
@@ -46,11 +47,21 @@ def main() -> None:
         package = {"version": options.version, "epoch": epoch}
         make_package(PROJECT, release, Path(work, "package"), made, **package)
         _tell(made)
-        for target in () if options.only_package else TARGETS:
-            made = options.into / f"{NAME}-{options.version}-{target.tag}.tar.xz"
-            write_archive(release, target, made, epoch=epoch)
-            _tell(made)
+        if not options.only_package:
+            _write_archives(release, options, epoch)
     _tell_lacking(all_wheels)
+
+
+def _write_archives(release: Path, options: argparse.Namespace, epoch: int) -> None:
+    def write(target: Target) -> Path:
+        made: Path = options.into / f"{NAME}-{options.version}-{target.tag}.tar.xz"
+        write_archive(release, target, made, epoch=epoch)
+        return made
+
+    # Compression leaves Python's lock, so that one archive a processor is made at a time.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for made in pool.map(write, TARGETS):
+            _tell(made)
 
 
 def _options() -> argparse.Namespace:
@@ -59,6 +70,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--version", default=stated)
     parser.add_argument("--into", type=Path, default=PROJECT / "dist", metavar="DIR")
     parser.add_argument("--only-package", action="store_true", help="no archives of the release")
+    parser.add_argument(
+        "--wheels", type=Path, metavar="DIR", help="wheels for what PyPI has none (piwheels')"
+    )
     return parser.parse_args()
 
 
@@ -81,8 +95,8 @@ def _tell_lacking(all_wheels: list[Wheels]) -> None:
     for wheels in all_wheels:
         if wheels.lacking:
             print(
-                f"{wheels.target.tag} has no wheels for {', '.join(wheels.lacking)}: "
-                "there Debian's own packages stand in, and the start file names those it lacks"
+                f"{wheels.target.tag} has no wheels for {', '.join(wheels.lacking)}: the agent "
+                "does not start there unless they are brought (--wheels, docs/probe.md)"
             )
 
 

@@ -12,15 +12,13 @@ from pathlib import Path
 from linewatch_agent.releases.unpack import DICTIONARY_BYTES
 from tools.deb.wheels import Target
 
-_FILTER = {
-    "id": lzma.FILTER_LZMA2,
-    "preset": 9 | lzma.PRESET_EXTREME,
-    "dict_size": DICTIONARY_BYTES,
-}
+PRESET = 9 | lzma.PRESET_EXTREME
 
 
-def write_archive(release: Path, target: Target, file: Path, *, epoch: int) -> None:
-    """Write the archive of a release for one kind of machine."""
+def write_archive(
+    release: Path, target: Target, file: Path, *, epoch: int, preset: int = PRESET
+) -> None:
+    """Write the archive of a release for one kind of machine; `preset` as xz knows it."""
     others = {
         path.name
         for path in (release / "lib").iterdir()
@@ -41,4 +39,5 @@ def write_archive(release: Path, target: Target, file: Path, *, epoch: int) -> N
                 info.size = path.stat().st_size
                 with path.open("rb") as content:
                     tar.addfile(info, content)
-    file.write_bytes(lzma.compress(plain.getvalue(), filters=[_FILTER]))
+    compression = {"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": DICTIONARY_BYTES}
+    file.write_bytes(lzma.compress(plain.getvalue(), filters=[compression]))

@@ -18,11 +18,11 @@ START = Path(__file__).parent / "start"
 DEBIAN_NAMES = {
     "cffi": ("cffi", "python3-cffi"),
     "dbus-fast": ("dbus_fast", "python3-dbus-fast"),
-    "msgspec": ("msgspec", "python3-msgspec"),
+    "msgspec": ("msgspec", "-"),
     "psutil": ("psutil", "python3-psutil"),
     "pynacl": ("nacl", "python3-nacl"),
 }
-"""Libraries that lack wheels for some machine: the module, and the package of Debian's."""
+"""Libraries that lack wheels for some machine: the module, and the package of Debian's, if any."""
 OPTIONAL = {"dbus-fast"}
 """Imported only where a modem is: the agent starts without."""
 _SOURCES = {".c", ".h", ".pxd", ".pyi", ".pyx"}

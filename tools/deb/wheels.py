@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 GLIBC_LEVELS = ("_2_5", "1", "_2_12", "2010", "_2_17", "2014", "_2_24", "_2_28", "_2_31", "_2_35")
 """Wheels' names for the C library that they need; Debian 12 has 2.36."""
@@ -76,18 +76,37 @@ def locked(project: Path, names: list[str]) -> dict[str, str]:
     return {name: pins[name].strip() for name in names}
 
 
-def fetch(project: Path, target: Target, cache: Path) -> Wheels:
-    """Return the wheels for a target, from the cache or through pip."""
+def fetch(project: Path, target: Target, cache: Path, *, brought: Path | None = None) -> Wheels:
+    """Return the wheels for a target, from the cache or through pip.
+
+    Args:
+        brought: a folder with wheels for what has none elsewhere; the lock's versions, but
+            without its hashes: whoever brings them vouches for them.
+    """
     pins = locked(project, agent_libraries(project, target.python))
     found: list[Path] = []
     lacking: list[str] = []
     for name, pin in pins.items():
-        wheel = _fetch_one(pin, target, cache)
+        wheel = _fetch_one(pin, target, cache) or _brought(name, pin, target, brought)
         if wheel is None:
             lacking.append(name)
         else:
             found.append(wheel)
     return Wheels(target, tuple(found), tuple(lacking))
+
+
+def _brought(name: str, pin: str, target: Target, folder: Path | None) -> Path | None:
+    """Return the wheel of the lock's version that somebody brought for a target."""
+    version = pin.partition("==")[2].split()[0]
+    for path in sorted(folder.glob("*.whl")) if folder else ():
+        wheel_name, wheel_version, _, tags = parse_wheel_filename(path.name)
+        fits = any(
+            tag.interpreter == target.tag.rpartition("-")[2] or tag.abi == "abi3" for tag in tags
+        )
+        machine = any(tag.platform.endswith(f"_{target.machine}") for tag in tags)
+        if (wheel_name, str(wheel_version)) == (name, version) and fits and machine:
+            return path
+    return None
 
 
 def _fetch_one(pin: str, target: Target, cache: Path) -> Path | None:

@@ -111,7 +111,9 @@ class Arrivals:
             self._loop.add_reader(self._sock, self._on_readable)
             self._reading = True
         self._waiter = waiter = self._loop.create_future()
-        timer = None if deadline_s is None else self._loop.call_at(deadline_s, _expire, waiter, slack)
+        timer = (
+            None if deadline_s is None else self._loop.call_at(deadline_s, _expire, waiter, slack)
+        )
         if slack is not None:
             slack.add(waiter, due_s)
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from linewatch_agent.doctor import hardware, keeping, reach, running, setup, ways
 from linewatch_agent.doctor.findings import Finding, problem
 from linewatch_agent.doctor.host import Host
-from linewatch_agent.lines import LineIds, find_lines, machine_problems
+from linewatch_agent.lines import LineIds, find_lines_once, machine_problems
 from linewatch_agent.modems.once import ask_modems
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.settings import Config
@@ -83,7 +83,8 @@ def _lines(
     state: Path, path: Path | None, plan: Plan | None, config: Config, network: bool
 ) -> Iterator[Finding]:
     ids = load_line_ids(state)
-    lines, said, trouble = asyncio.run(ask_modems(find_lines(config, ids)))
+    found = asyncio.run(find_lines_once(config, ids))
+    lines, said, trouble = asyncio.run(ask_modems(found))
     if plan is not None:
         yield from setup.configuration(plan, path, lines)
     before = LineIds() if config.line else ids

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from linewatch_agent.led.meaning import MEANS, Health, Signal, Told, signal_of
+from linewatch_agent.led.meaning import MEANS, Health, Signal, signal_of
 from linewatch_agent.led.sysfs import LEDS, NONE, Led, find_led
 from linewatch_agent.plan.settings import LedConfig
 
@@ -36,15 +36,17 @@ class LedKeeper:
         self._health = health
         self._leds = leds
         self._problem: str | None = None
-        self._told = Told(Signal.MEASURING)
+        self._signal = Signal.MEASURING
         self._name: str | None = None
 
     def described(self) -> dict[str, Any]:
         """Return for the status: the signal, what it means, why, and what keeps it from showing."""
+        # As it is now: the light itself may be some seconds late.
+        told = signal_of(self._health())
         return {
-            "signal": self._told.signal.value,
-            "means": MEANS[self._told.signal],
-            "reasons": list(self._told.reasons),
+            "signal": told.signal.value,
+            "means": MEANS[told.signal],
+            "reasons": list(told.reasons),
             "led": self._name,
             "problem": self._problem,
         }
@@ -60,11 +62,11 @@ class LedKeeper:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                told = signal_of(self._health())
-                due = told.signal != self._told.signal or loop.time() - shown_s >= REFRESH_S
-                self._told = told
+                signal = signal_of(self._health()).signal
+                due = signal != self._signal or loop.time() - shown_s >= REFRESH_S
+                self._signal = signal
                 if led is not None and (due or shown_s == 0 or failures):
-                    failures = 0 if self._shown(led, told.signal, failures) else failures + 1
+                    failures = 0 if self._shown(led, signal, failures) else failures + 1
                     shown_s = loop.time()
                 await asyncio.sleep(HURRY_S if 0 < failures < PATIENCE else LOOK_S)
         finally:

@@ -7,23 +7,22 @@ in a day is kept by the store, and a reboot waits until it is.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 
 from linewatch_agent import clock
 from linewatch_agent.modems.look import Said
 from linewatch_agent.modems.steps import Patient, take
+from linewatch_agent.modems.taken import decoded, encoded
 from linewatch_agent.modems.trouble import session_trouble
 from linewatch_agent.modems.usb import can_switch_power, is_plugged, usb_device_of
-from linewatch_agent.modems.values import bearer_of
+from linewatch_agent.modems.values import bearer_of, sim_of
 from linewatch_agent.modems.words import reset_in_words
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.modem_ladder import (
-    DAY_S,
     Ended,
     Ladder,
     LadderSettings,
@@ -32,26 +31,25 @@ from linewatch_agent.plan.modem_ladder import (
     Taken,
 )
 from linewatch_core.errors import LinewatchError
-from linewatch_core.records import Bearer, ModemReset, ModemStep, ModemTrouble
+from linewatch_core.records import Bearer, ModemReset, ModemStep, ModemTrouble, Sim
 
 log = structlog.get_logger()
 
 
-class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    """A step of a line's modem as the store keeps it; `age_s` when it was written."""
-
-    line: str
-    step: ModemStep
-    age_s: float
-
-
 @dataclass(slots=True)
 class _Case:
-    """One line's modem: its ladder, where it hangs, whether it ever had a data session."""
+    """One line's modem.
+
+    Attributes:
+        was_up: it had a data session in this run.
+        locked: its SIM was locked when it last said how it is. A modem that comes back is
+            given its PIN again, so nothing is done to one that a PIN did not open.
+    """
 
     ladder: Ladder
     patient: Patient
     was_up: bool = False
+    locked: bool = False
     last: ModemReset | None = None
 
 
@@ -69,7 +67,6 @@ class Hands:
 class _Due:
     line: str
     step: Take
-    asked_ms: int = field(default_factory=clock.mono_ms)
 
 
 class ModemRepair:
@@ -95,7 +92,7 @@ class ModemRepair:
         self._keep = keep
         self._hands = hands or Hands()
         self._cases: dict[str, _Case] = {}
-        self._earlier = _read(kept, clock.mono_s())
+        self._earlier = decoded(kept, clock.mono_s())
         self._due: asyncio.Queue[_Due] = asyncio.Queue()
         self._busy = False
 
@@ -121,7 +118,11 @@ class ModemRepair:
             if device not in said and line not in self._cases:
                 continue  # no modem of ModemManager's, such as a HiLink stick
             case = self._case(line, device)
-            look = self._look(case, said.get(device), self._shares_power(line, lines))
+            trouble = self._trouble(case, said.get(device))
+            look = Looked(None)
+            if trouble is not None:  # seldom: what could be done is not asked before
+                shares_power = self._shares_power(line, lines)
+                look = Looked(trouble, self._possible(case.patient), shares_power)
             for step in case.ladder.handle(look, now_s):
                 self._due.put_nowait(_Due(line, step))
 
@@ -170,13 +171,8 @@ class ModemRepair:
 
     async def _write(self) -> bool:
         now_s = clock.mono_s()
-        steps = [
-            _Kept(line, each.step, now_s - each.at_s)
-            for line, taken in self._taken(now_s).items()
-            for each in taken
-        ]
         try:
-            await self._keep(msgspec.json.encode(steps))
+            await self._keep(encoded(self._taken(now_s), now_s))
         except (LinewatchError, OSError) as error:
             log.warning("modem_resets_not_kept", reason=str(error))
             return False
@@ -199,22 +195,22 @@ class ModemRepair:
             case.patient = Patient(device, usb)  # one that is gone hung where it was seen last
         return case
 
-    def _look(self, case: _Case, said: Said | None, shares_power: bool) -> Looked:
-        trouble: ModemTrouble | None
-        if said is None:
-            trouble = ModemTrouble.GONE
-        elif said.values is None:
-            trouble = ModemTrouble.SILENT
-        else:
-            case.was_up = case.was_up or bearer_of(said.values.bearers) is Bearer.UP
-            trouble = session_trouble(said.values, was_up=case.was_up)
-        return Looked(trouble, self._possible(case.patient), shares_power)
+    def _trouble(self, case: _Case, said: Said | None) -> ModemTrouble | None:
+        if said is None or said.values is None:
+            if case.locked:
+                return None
+            return ModemTrouble.GONE if said is None else ModemTrouble.SILENT
+        case.locked = sim_of(said.values) is Sim.LOCKED
+        case.was_up = case.was_up or bearer_of(said.values.bearers) is Bearer.UP
+        return session_trouble(said.values, was_up=case.was_up)
 
     def _possible(self, patient: Patient) -> frozenset[ModemStep]:
         possible = set(ModemStep) - {ModemStep.USB, ModemStep.POWER}
         taken = self._taken(clock.mono_s()).values()
-        if any(each.step is ModemStep.REBOOT for steps in taken for each in steps):
-            possible.discard(ModemStep.REBOOT)  # once a day for the machine, not for each modem
+        rebooted = any(each.step is ModemStep.REBOOT for steps in taken for each in steps)
+        if rebooted or any(case.locked for case in self._cases.values()):
+            # Once a day for the machine, not for each modem; never where a PIN would be tried.
+            possible.discard(ModemStep.REBOOT)
         if patient.usb is not None and self._hands.is_plugged(patient.usb):
             possible.add(ModemStep.USB)
         if patient.usb is not None and self._hands.can_switch_power():
@@ -227,16 +223,3 @@ class ModemRepair:
             each.id != line and each.usable and self._hands.usb_device_of(each.device) is not None
             for each in lines
         )
-
-
-def _read(kept: bytes | None, now_s: float) -> dict[str, list[Taken]]:
-    """Return what earlier runs did, by line; time that the machine was off counts for nothing."""
-    found: dict[str, list[Taken]] = {}
-    try:
-        steps = [] if kept is None else msgspec.json.decode(kept, type=list[_Kept])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}  # of a later release, or damaged: a day's cap is all that is lost
-    for each in steps:
-        if each.age_s < DAY_S:
-            found.setdefault(each.line, []).append(Taken(each.step, now_s - each.age_s))
-    return found

@@ -43,7 +43,7 @@ def text_of(data: bytes, name: str) -> str:
         raise ConfigError(name, reason)
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         line = None if wide else data[: error.start].count(b"\n") + 1
         reason = "expected UTF-8 text, found other bytes: save it as plain text, UTF-8"

@@ -6,6 +6,7 @@ Pure. Ranges of single keys stand in the types (settings.py).
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from ipaddress import ip_address
 
 from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.plan.settings import Config, EventConfig, LineConfig, ScheduleConfig
@@ -47,6 +48,9 @@ def config_faults(config: Config, source: Source) -> Iterator[Fault]:
     for position, target in enumerate(config.target):
         for fault in target_faults(target):
             yield Fault(("target", position, *fault.path), fault.reason)
+    if config.status.page and not _is_page(config.status.page):
+        wanted = "a private address and a port from 1024, such as 192.168.1.5:8080"
+        yield _fault(source, ("status", "page"), wanted)
     if not _LED.fullmatch(config.led.name):
         yield _fault(source, ("led", "name"), "a name as in /sys/class/leds, auto or none")
     yield from _update_faults(config, source)
@@ -62,6 +66,19 @@ def config_faults(config: Config, source: Source) -> Iterator[Fault]:
             yield _fault(source, (table, position, key), f"each {key} once")
     for position in _repeated_at(config.targets.sets):
         yield _fault(source, ("targets", "sets", position), "each set once")
+
+
+def _is_page(where: str) -> bool:
+    """Return whether this is an address of a home's network with a port."""
+    host, _, port = where.rpartition(":")
+    try:
+        address = ip_address(host[1:-1] if host.startswith("[") else host)
+        number = int(port) if port.isascii() and port.isdecimal() else 0
+    except ValueError:
+        return False
+    written = f"[{address}]" if address.version == 6 else str(address)
+    private = address.is_private and not address.is_unspecified
+    return private and where == f"{written}:{number}" and 1024 <= number < 65_536
 
 
 def _limit_faults(config: Config) -> Iterator[Fault]:

@@ -125,6 +125,12 @@ class LedConfig(Section, frozen=True):
     inverted: bool = False
 
 
+class StatusConfig(Section, frozen=True):
+    """[status]: where the home's own network may read the status; empty: nowhere."""
+
+    page: str = ""
+
+
 class EventConfig(Section, frozen=True):
     """[[event]]: a time announced beforehand (an election), from `begins` to before `ends`.
 
@@ -217,6 +223,7 @@ class Config(Section, frozen=True):
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     modems: ModemsConfig = field(default_factory=ModemsConfig)
     led: LedConfig = field(default_factory=LedConfig)
+    status: StatusConfig = field(default_factory=StatusConfig)
     update: UpdateConfig = field(default_factory=UpdateConfig)
     event: tuple[EventConfig, ...] = ()
     verdict: VerdictConfig = field(default_factory=VerdictConfig)

@@ -4,8 +4,11 @@ Errors are one line on standard error that says what to do, and exit code 1.
 """
 
 import argparse
+import contextlib
+import fcntl
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +18,16 @@ from linewatch_agent.releases.shelf import Shelf
 from linewatch_core.errors import LinewatchError
 
 AGENT_UNIT = "linewatch-agent.service"
+LOCK_FILE = "lock"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     options = _parser().parse_args(arguments)
+    shelf = Shelf(Places(options.root))
     try:
-        code: int = options.command(options, Shelf(Places(options.root)))
+        with _alone(shelf.places) if options.changes else contextlib.nullcontext():
+            code: int = options.command(options, shelf)
     except LinewatchError as error:
         print(f"linewatch-release: {error}", file=sys.stderr)
         return 1
@@ -39,12 +45,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version("linewatch"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("list", help="list the releases on this machine")
-    show.set_defaults(command=_list)
+    show.set_defaults(command=_list, changes=False)
     update = commands.add_parser("update", help="put in place what the agent fetched")
-    update.set_defaults(command=_update)
+    update.set_defaults(command=_update, changes=True)
     take = commands.add_parser("adopt", help="take the Debian package's release")
-    take.set_defaults(command=_adopt)
+    take.set_defaults(command=_adopt, changes=True)
     return parser
+
+
+@contextlib.contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """Wait until no other of us works: an upgrade of the package may meet an update."""
+    places.state.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (places.state / LOCK_FILE).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _list(_: argparse.Namespace, shelf: Shelf) -> int:
@@ -55,10 +70,8 @@ def _list(_: argparse.Namespace, shelf: Shelf) -> int:
 
 
 def _adopt(_: argparse.Namespace, shelf: Shelf) -> int:
-    changed = adopt(shelf, shelf.places.package)
+    adopt(shelf, shelf.places.package)
     print(f"linewatch-release: {shelf.current()} runs")
-    if changed:
-        restart_agent()
     return 0
 
 

@@ -10,7 +10,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import h11
 from yarl import URL
@@ -32,14 +31,6 @@ class FetchError(LinewatchError):
     """A part could not be had; another try may find that it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some bytes of a file, and where in it they begin."""
-
-    start: int
-    data: bytes
-
-
 async def fetch_part(
     url: URL,
     connect: Connect,
@@ -48,37 +39,37 @@ async def fetch_part(
     bytes_max: int,
     tls: Callable[[], ssl.SSLContext],
     on_bytes: Callable[[int], None],
-) -> Part:
+) -> bytes:
     """Return bytes of a file from `start` on, at most so many.
 
-    A server that knows no ranges sends the file from its beginning: then `Part.start` is 0.
+    Fewer come where the line breaks off: what came is kept. A server that knows no ranges
+    is of use only for what is had in one part.
 
     Args:
         on_bytes: is told what went over the line, both ways.
     Raises:
         FetchError: nothing usable came.
     """
+    data = bytearray()
     try:
         async with asyncio.timeout(PATIENCE_S):
             sock = await _connected(connect, url)
             with sock:
                 sock.setblocking(False)
-                family = 6 if sock.family is socket.AF_INET6 else 4
                 link = Link(sock, SYSTEM_CLOCK)
                 try:
                     if url.scheme == "https":
                         await link.shake_hands(tls(), url.raw_host)
-                    return await _get(url, link, start=start, bytes_max=bytes_max)
+                    await _get(url, link, data, start=start, bytes_max=bytes_max)
                 finally:
-                    facts = tcp_facts(sock, family)
+                    facts = tcp_facts(sock, 6 if sock.family is socket.AF_INET6 else 4)
                     on_bytes(facts.bytes_out + facts.bytes_in)
                     link.close()
-    except TimeoutError:
-        raise FetchError(f"cannot fetch from {url.host}: no answer in {PATIENCE_S:g} s") from None
     except (OSError, EOFError, h11.ProtocolError) as error:
-        raise FetchError(
-            f"cannot fetch from {url.host}: {error or type(error).__name__}"
-        ) from error
+        if not data:
+            reason = str(error) or type(error).__name__
+            raise FetchError(f"cannot fetch from {url.host}: {reason}") from error
+    return bytes(data)
 
 
 async def _connected(connect: Connect, url: URL) -> socket.socket:
@@ -96,24 +87,24 @@ def _close(going: "asyncio.Future[socket.socket]") -> None:
         going.result().close()
 
 
-async def _get(url: URL, link: Link, *, start: int, bytes_max: int) -> Part:
+async def _get(url: URL, link: Link, data: bytearray, *, start: int, bytes_max: int) -> None:
+    """Ask for a part and add what comes to `data`."""
     wanted = {"Range": f"bytes={start}-{start + bytes_max - 1}"}
     exchange = Exchange(link)
     response = await exchange.get(url, headers=wanted, bytes_max=bytes_max)
-    begin = _begin(response, url, start)
-    data = bytearray()
+    _check(response, url, start)
     while len(data) < bytes_max and (part := await exchange.part()):
-        data += part
-    return Part(begin, bytes(data[:bytes_max]))
+        data += part[: bytes_max - len(data)]
 
 
-def _begin(response: h11.Response, url: URL, start: int) -> int:
+def _check(response: h11.Response, url: URL, start: int) -> None:
+    if response.status_code == 200 and start == 0:
+        return
     if response.status_code == 200:
-        return 0
-    if response.status_code == 206:
-        said = next((v for name, v in response.headers if name == b"content-range"), b"")
-        found = _CONTENT_RANGE.fullmatch(said)
-        if found and int(found[1]) == start:
-            return start
+        raise FetchError(f"cannot fetch from {url.host}: it sends no parts of files (HTTP Range)")
+    if response.status_code != 206:
+        raise FetchError(f"cannot fetch {url.path} from {url.host}: HTTP {response.status_code}")
+    said = next((value for name, value in response.headers if name == b"content-range"), b"")
+    found = _CONTENT_RANGE.fullmatch(said)
+    if not found or int(found[1]) != start:
         raise FetchError(f"cannot fetch from {url.host}: it sent another part than was asked for")
-    raise FetchError(f"cannot fetch {url.path} from {url.host}: HTTP {response.status_code}")

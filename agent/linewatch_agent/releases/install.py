@@ -7,13 +7,12 @@ leads to a whole release all the time.
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from linewatch_agent.releases.compiling import compile_release
 from linewatch_agent.releases.gate import is_proved
-from linewatch_agent.releases.inbox import Inbox, InboxError
+from linewatch_agent.releases.inbox import Inbox
 from linewatch_agent.releases.machine import machine_tag
 from linewatch_agent.releases.memory import read_memory, write_memory
 from linewatch_agent.releases.places import (
@@ -23,13 +22,14 @@ from linewatch_agent.releases.places import (
     READY_FILE,
     Places,
 )
-from linewatch_agent.releases.shelf import Shelf, built_s, version_of
+from linewatch_agent.releases.shelf import Shelf, version_of
+from linewatch_agent.releases.standing import InstallError, read_key, standing_of
 from linewatch_agent.releases.trial import Trial, read_trial, write_trial
 from linewatch_agent.releases.trying import try_out
 from linewatch_agent.releases.unpack import UnpackError, unpack
 from linewatch_core.errors import LinewatchError
 from linewatch_core.release.manifest import MANIFEST_BYTES_MAX, Archive, Manifest, open_manifest
-from linewatch_core.release.rules import Standing, refusal
+from linewatch_core.release.rules import refusal
 
 COPY_FILE = "archive.copy"
 SPACE_MARGIN_BYTES = 64 * 1024 * 1024
@@ -37,10 +37,6 @@ SPACE_MARGIN_BYTES = 64 * 1024 * 1024
 COMPILED_SHARE = 2
 """A release takes up to so many times its files, with Python's compiled form."""
 _PART_BYTES = 256 * 1024
-
-
-class InstallError(LinewatchError):
-    """A release is not put in place."""
 
 
 class Installer:
@@ -86,6 +82,10 @@ class Installer:
             memory = read_memory(self._places).with_refused(digest, str(error))
             write_memory(self._places, memory)
             self.empty_inbox()
+            raise
+        except OSError:
+            # A full disk, say: the store needs the room more than a release half unpacked.
+            self._clear()
             raise
         # Before the inbox is emptied: killed in between, all of this is done again.
         self._restart()
@@ -167,6 +167,10 @@ class Installer:
         self._inbox.remove(READY_FILE, ARCHIVE_FILE, MANIFEST_FILE)
         (self._places.state / COPY_FILE).unlink(missing_ok=True)
 
+    def _clear(self) -> None:
+        (self._places.state / COPY_FILE).unlink(missing_ok=True)
+        self._shelf.prune(self._shelf.versions())
+
     def _is_flipped(self, manifest: Manifest) -> bool:
         """Return whether we were killed right after the flip to this very release."""
         trial = read_trial(self._places)
@@ -189,40 +193,3 @@ class Installer:
             raise InstallError(
                 f"release refused: {free // 1_000_000} MB are free, it needs {needed // 1_000_000}"
             )
-
-
-def standing_of(shelf: Shelf) -> Standing:
-    """Return what this machine has, and is.
-
-    Raises:
-        InstallError: no whole release runs here.
-    """
-    version = shelf.current()
-    if version is None:
-        raise InstallError("no whole release runs here")
-    memory = read_memory(shelf.places)
-    return Standing(
-        version=version,
-        taken_s=max(memory.taken_s, built_s(shelf.folder(version))),
-        failed=frozenset(memory.failed),
-        machine=machine_tag(),
-        python=(sys.version_info.major, sys.version_info.minor),
-    )
-
-
-def read_key(places: Places) -> str:
-    """Return the key that releases must be signed with.
-
-    Raises:
-        InstallError: there is none.
-    """
-    try:
-        return places.key.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InstallError(
-            f"release refused: cannot read the release key {places.key} ({error}); "
-            "write the fleet's there, 64 digits of 0-9 a-f"
-        ) from error
-
-
-__all__ = ["InboxError", "InstallError", "Installer", "read_key", "standing_of"]

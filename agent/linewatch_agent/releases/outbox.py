@@ -35,7 +35,10 @@ class Outbox:
             for name in (READY_FILE, ARCHIVE_FILE, PART_FILE):
                 (self._folder / name).unlink(missing_ok=True)
             write_whole(kept, manifest)
-        part = self._folder / PART_FILE
+        part, archive = self._folder / PART_FILE, self._folder / ARCHIVE_FILE
+        if archive.exists():
+            # Killed before root was told: it is looked at again, not fetched again.
+            archive.rename(part)
         return part.stat().st_size if part.exists() else 0
 
     def add(self, start: int, data: bytes) -> int:

@@ -7,6 +7,7 @@ goes on where it was, days later if need be. All bytes count towards the line's 
 import asyncio
 import hashlib
 import random
+import shutil
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from pathlib import Path
 import structlog
 from yarl import URL
 
+from linewatch_agent.checks.tls import shared_context
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.settings import UpdateConfig
 from linewatch_agent.plan.updates import Situation, not_now, ways
-from linewatch_agent.releases.fetch import Connect, FetchError, Part, fetch_part
+from linewatch_agent.releases.fetch import Connect, FetchError, fetch_part
 from linewatch_agent.releases.memory import read_memory
 from linewatch_agent.releases.outbox import Outbox
 from linewatch_agent.releases.places import Places
@@ -40,6 +42,9 @@ OVERHEAD = 1.1
 FIRST_LOOK_S = 900.0
 """After the start: verdicts and the uplink need a while."""
 RETRY_S = 900.0
+ROOM_SHARE = 3
+ROOM_LEFT_BYTES = 128 * 1024 * 1024
+"""What a release may not take from the store, and more than root asks for."""
 BAD_MAX = 2
 """So often an archive with a wrong hash is fetched anew, until another is signed."""
 
@@ -54,7 +59,7 @@ class Means:
         connect: gives what connects over a line.
         affords: whether so many bytes more fit a line's month.
         spend: counts bytes that a line spent.
-        tls: makes the context of HTTPS.
+        tls: gives the context of HTTPS.
     """
 
     situation: Callable[[], Situation]
@@ -62,7 +67,7 @@ class Means:
     connect: Callable[[Line], Connect]
     affords: Callable[[Line, int], bool]
     spend: Callable[[str, int], None]
-    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    tls: Callable[[], ssl.SSLContext] = shared_context
 
 
 class NotNowError(LinewatchError):
@@ -78,6 +83,7 @@ class Updater:
         """Prepare; `folder` is the state's folder that root looks into."""
         self._config = config
         self._outbox = Outbox(folder)
+        self._folder = folder
         self._means = means
         self._places = places or Places()
         self._bad: dict[str, int] = {}
@@ -106,7 +112,7 @@ class Updater:
         if await asyncio.to_thread(self._outbox.remind):
             return True
         url = URL(self._config.url)
-        data = (await self._part(url, 0, MANIFEST_BYTES_MAX)).data
+        data = await self._part(url, 0, MANIFEST_BYTES_MAX)
         manifest = open_manifest(data, self._config.key)
         reason = refusal(manifest, self._means.standing()) or self._refused(data)
         if reason is not None:
@@ -126,13 +132,15 @@ class Updater:
         return None
 
     async def _fetch(self, url: URL, data: bytes, manifest: Manifest, archive: Archive) -> bool:
+        if not self._has_room(archive):
+            raise NotNowError("the disk has no room for it")
         have = await asyncio.to_thread(self._outbox.begin, data)
         log.info("update_begins", version=manifest.version, bytes=archive.bytes, have_bytes=have)
         while have < archive.bytes:
             part = await self._part(url, have, min(PART_BYTES, archive.bytes - have))
-            if not part.data:
+            if not part:
                 break
-            have = await asyncio.to_thread(self._outbox.add, part.start, part.data)
+            have = await asyncio.to_thread(self._outbox.add, have, part)
         handed = await asyncio.to_thread(self._outbox.hand_over, archive, manifest.version)
         if not handed:
             digest = hashlib.sha256(data).hexdigest()
@@ -141,17 +149,21 @@ class Updater:
         log.info("update_fetched", version=manifest.version)
         return True
 
-    async def _part(self, url: URL, start: int, bytes_max: int) -> Part:
+    def _has_room(self, archive: Archive) -> bool:
+        """Return whether a release fits beside the evidence, packed and unpacked."""
+        free = shutil.disk_usage(self._folder.parent).free
+        return free >= archive.bytes + ROOM_SHARE * archive.unpacked_bytes + ROOM_LEFT_BYTES
+
+    async def _part(self, url: URL, start: int, bytes_max: int) -> bytes:
         """Fetch a part over the best line that may; try the next one where that fails."""
         situation = self._means.situation()
         reason = not_now(situation)
         if reason is not None:
             raise NotNowError(reason)
-        lines = [
-            line
-            for line in ways(situation, self._config)
-            if self._means.affords(line, int(bytes_max * OVERHEAD))
-        ]
+        well = ways(situation, self._config)
+        if not well:
+            raise NotNowError("no line that may carry it is well")
+        lines = [line for line in well if self._means.affords(line, int(bytes_max * OVERHEAD))]
         failed: FetchError | None = None
         for line in lines:
             try:
@@ -165,4 +177,4 @@ class Updater:
                 )
             except FetchError as error:
                 failed = error
-        raise failed or NotNowError("no line may spend what it takes")
+        raise failed or NotNowError("no line has the data left in its month")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from linewatch_agent.releases.install import InstallError, standing_of
 from linewatch_agent.releases.places import Places
 from linewatch_agent.releases.shelf import Shelf
+from linewatch_agent.releases.standing import InstallError, standing_of
 from linewatch_agent.releases.trial import read_trial
 from linewatch_core.release.rules import Standing
 

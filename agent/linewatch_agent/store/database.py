@@ -14,10 +14,13 @@ from typing import Any
 
 import msgspec
 
+from linewatch_agent.durable import write_whole
 from linewatch_core.errors import LinewatchError, MalformedError
 
 STORE_FILE = "store.sqlite"
 SUSPECT_FILE = "store.suspect"
+FORKED = b"forked"
+"""What it says of a store that is whole, but went back to an earlier state."""
 PAGE_BYTES = 1024
 """Measured: a commit of ten samples writes half of what it does with 4,096."""
 
@@ -124,6 +127,15 @@ class Database:
         return StoreDamagedError(
             f"{self.directory / STORE_FILE} is damaged ({reason}): start the agent again, "
             "it sets the file aside and goes on"
+        )
+
+    def forked(self, stream: str) -> StoreDamagedError:
+        """Note that the store went back to an earlier state; return the error that says so."""
+        with contextlib.suppress(OSError):
+            write_whole(self.directory / SUSPECT_FILE, FORKED)
+        return StoreDamagedError(
+            f"{self.directory / STORE_FILE} went back to an earlier state: the server has later "
+            f"records of {stream}; start the agent again, it sets the file aside and goes on"
         )
 
 

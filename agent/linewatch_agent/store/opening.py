@@ -15,6 +15,7 @@ from pathlib import Path
 
 from linewatch_agent.durable import sync_folder
 from linewatch_agent.store.database import (
+    FORKED,
     PAGE_BYTES,
     STORE_FILE,
     SUSPECT_FILE,
@@ -29,6 +30,7 @@ from linewatch_agent.store.upgrade import SCHEMA_VERSION, schema, upgrade
 
 LOCK_FILE = "store.lock"
 NEW_FILE = "store.sqlite.new"
+FORKED_SUFFIX = ".forked"
 WAL_PAGES = 256
 
 
@@ -187,10 +189,16 @@ def _set_aside(directory: Path) -> None:
     number = 1
     while (directory / f"{STORE_FILE}.damaged-{number}").exists():
         number += 1
+    if number > 1 and not (directory / STORE_FILE).exists():
+        number -= 1  # A power cut came between renaming it and taking the mark away.
     for suffix in ("-wal", "-shm", ""):
         source = directory / f"{STORE_FILE}{suffix}"
         if source.exists():
             source.rename(directory / f"{STORE_FILE}.damaged-{number}{suffix}")
     sync_folder(directory)
-    (directory / SUSPECT_FILE).unlink()
+    suspect = directory / SUSPECT_FILE
+    if suspect.read_bytes() == FORKED:
+        suspect.rename(directory / f"{STORE_FILE}.damaged-{number}{FORKED_SUFFIX}")
+    else:
+        suspect.unlink()
     sync_folder(directory)

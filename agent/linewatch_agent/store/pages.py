@@ -6,7 +6,7 @@ rows that overflow into it. Nothing is believed: who uses a row must be able to
 verify it. Source: sqlite.org/fileformat2.html, 1.5, 1.6, 2.1 and 4.1.
 """
 
-import mmap
+import os
 import struct
 from collections.abc import Iterator
 from itertools import chain
@@ -17,6 +17,8 @@ Value: TypeAlias = int | bytes | str | None
 """What our tables hold; SQLite's floats are none of ours, and make a row unreadable."""
 Row: TypeAlias = tuple[Value, ...]
 
+PAUSE_PAGES = 256
+"""After so many a reader may let others go on: some milliseconds."""
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
 _FILE_HEADER_BYTES = 100
 _WAL_HEADER_BYTES = 32
@@ -33,24 +35,45 @@ class Pages:
     """The pages of a database file, with or without what its WAL changes."""
 
     def __init__(self, path: Path, *, page_bytes: int, with_wal: bool) -> None:
-        """Map the file read-only.
+        """Open the file read-only; it is read page by page, since it may be large.
 
         Raises:
             OSError: it can't be read.
         """
         self.page_bytes = page_bytes
-        self._file = _mapped(path)
+        self._file = path.open("rb", buffering=0)
+        self._count = os.fstat(self._file.fileno()).st_size // page_bytes
         self._newer: dict[int, bytes] = {}
+        self.at = 0
+        self.doubtful: set[int] = set()
         wal = path.with_name(path.name + "-wal")
         if with_wal and wal.exists():
             self._newer = _wal_pages(wal.read_bytes(), page_bytes)
 
-    def rows(self, *, of_tables: bool) -> Iterator[Row]:
-        """Yield every row that can be read, in page order: of tables, or of WITHOUT ROWID ones."""
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def newer(self) -> set[int]:
+        """Return the pages that the WAL changes."""
+        return set(self._newer)
+
+    def rows(self, *, of_tables: bool, only: set[int] | None = None) -> Iterator[Row | None]:
+        """Yield every row that can be read, in page order: of tables, or of WITHOUT ROWID ones.
+
+        Between them None comes now and then, after so many pages. The page of a row is `at`;
+        pages with a row that can't be read are `doubtful`.
+
+        Args:
+            only: look at these pages alone.
+        """
         kind = _TABLE_LEAF if of_tables else _INDEX_LEAF
-        count = len(self._file) // self.page_bytes
-        beyond = sorted(number for number in self._newer if number > count)
-        for number in chain(range(1, count + 1), beyond):
+        beyond = sorted(number for number in self._newer if number > self._count)
+        numbers = chain(range(1, self._count + 1), beyond) if only is None else sorted(only)
+        for number in numbers:
+            if number % PAUSE_PAGES == 0:
+                yield None
+            self.at = number
             page = self._page(number)
             at = _FILE_HEADER_BYTES if number == 1 else 0
             if len(page) < self.page_bytes or page[at] != kind:
@@ -61,13 +84,13 @@ class Pages:
                     cell = int.from_bytes(page[place : place + 2])
                     yield _record(self._payload(page, cell, kind))
                 except (_NoRowError, IndexError, UnicodeDecodeError):
-                    continue
+                    self.doubtful.add(number)
 
     def _page(self, number: int) -> bytes:
         newer = self._newer.get(number)
         if newer is not None:
             return newer
-        return self._file[(number - 1) * self.page_bytes : number * self.page_bytes]
+        return os.pread(self._file.fileno(), self.page_bytes, (number - 1) * self.page_bytes)
 
     def _payload(self, page: bytes, at: int, kind: int) -> bytes:
         size, at = _varint(page, at)
@@ -92,14 +115,6 @@ class Pages:
             left -= len(parts[-1])
             following = int.from_bytes(more[:4])
         return b"".join(parts)
-
-
-def _mapped(path: Path) -> bytes | mmap.mmap:
-    with path.open("rb") as file:
-        try:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            return b""  # An empty file can't be mapped.
 
 
 def _wal_pages(data: bytes, page_bytes: int) -> dict[int, bytes]:

@@ -48,28 +48,53 @@ def salvage(path: Path, *, probe: ProbeId, keys: SigningKeys) -> Iterator[bytes]
     Raises:
         OSError: the file can't be read.
     """
+    return (one for one in salvage_by_steps(path, probe=probe, keys=keys) if one is not None)
+
+
+def salvage_by_steps(path: Path, *, probe: ProbeId, keys: SigningKeys) -> Iterator[bytes | None]:
+    """Do as `salvage`; None comes now and then, so that nobody waits for long.
+
+    Raises:
+        OSError: the file can't be read.
+    """
     publics = _publics(keys)
-    seen: set[bytes] = set()
     streams = {stream: _Found() for stream in Stream}
     epoch: Epoch | None = None
+    again: set[int] | None = None
+    seen: set[bytes] = set()
     # The WAL first: it has the newest; but where it is damaged, the page below may be whole.
     for with_wal in (True, False):
         pages = Pages(path, page_bytes=PAGE_BYTES, with_wal=with_wal)
-        for row in pages.rows(of_tables=True):
-            header = _vouched(row, probe, publics)
-            if header is not None:
-                _note_newest(streams[header.stream], header)
-                epoch = header.epoch
-                data = _segment(row)
-                if data is not None and header.signature not in seen:
-                    seen.add(header.signature)
-                    yield data
-            elif with_wal:
-                _note_frame(streams, row)
-                _note_block(streams, row)
-        if with_wal:
-            for row in pages.rows(of_tables=False):
-                epoch = epoch or _told_epoch(row)
+        with contextlib.closing(pages):
+            doubtful = pages.newer() if with_wal else set()
+            page, on_page = 0, set[bytes]()
+            for row in pages.rows(of_tables=True, only=again):
+                if row is None:
+                    yield None
+                    continue
+                if pages.at != page:
+                    if page in doubtful or page in pages.doubtful:
+                        seen |= on_page
+                    page = pages.at
+                    on_page.clear()
+                header = _vouched(row, probe, publics)
+                if header is not None:
+                    _note_newest(streams[header.stream], header)
+                    epoch = header.epoch
+                    data = _segment(row)
+                    if data is None:
+                        doubtful.add(pages.at)
+                    elif header.signature not in seen:
+                        on_page.add(header.signature)
+                        yield data
+                elif with_wal:
+                    _note_frame(streams, row)
+                    _note_block(streams, row)
+            seen |= on_page
+            if with_wal:
+                for row in pages.rows(of_tables=False):
+                    epoch = epoch or (_told_epoch(row) if row else None)
+            again = doubtful | pages.doubtful
     if epoch is not None:
         yield from _open_blocks(path, streams, keys, probe=probe, epoch=epoch)
 

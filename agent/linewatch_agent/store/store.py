@@ -7,6 +7,7 @@ are. Synchronous; `writer.py` gives it a thread. Source: docs/wire-format.md.
 """
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -51,9 +52,11 @@ from linewatch_core.segment.chain import ChainHead
 from linewatch_core.segment.sealing import FrameContext, RecipientKey
 from linewatch_core.segment.segment import parse_segment
 from linewatch_core.sync.acks import acked_set
-from linewatch_core.sync.messages import StreamAck
+from linewatch_core.sync.messages import Heads, StreamAck
 
 _MIB = 1024 * 1024
+_SPARE_BYTES = _MIB // 8
+"""Room within the file that counts as enough on a disk at its floor: some hours of default load."""
 _CONN_STEP = 64
 """Connection numbers are reserved so many at a time: a full disk must not keep us from sending."""
 
@@ -401,6 +404,27 @@ class Store:
                     self._write_acks()
                 self._acks_are_saved()
 
+    def check_heads(self, heads: Heads) -> None:
+        """See whether the server has another story of this store than the store itself.
+
+        Then rot took commits back, or a card was put back from an image, and numbers were
+        given out a second time.
+
+        Args:
+            heads: per stream the last seq of segments, and the SHA-256 of their headers in hex.
+        Raises:
+            StoreDamagedError: so it is; the next start begins a new epoch.
+        """
+        told = ((stream, *one) for stream, some in heads.items() for one in some)
+        for stream, last, sha256 in told:
+            with self._db.reading():
+                row = find_segment(self._db, stream, last)
+            is_ours = row is None or (
+                row.where.last == last and hashlib.sha256(row.header).hexdigest() == sha256
+            )
+            if not is_ours or last >= self._streams[stream].row.head.next_seq:
+                raise self._db.forked(stream)
+
     def remember(self, name: str, value: bytes) -> None:
         """Keep a small named value, durably. It must tell nothing of what was measured."""
         with self._db.transaction():
@@ -449,7 +473,7 @@ class Store:
         directory = self._db.directory
         spare = 0 if has_reserve(directory) else 2 * RESERVE_BYTES
         floor = max(self._limits.free_bytes_min, spare)
-        return free * PAGE_BYTES < _MIB // 2 and shutil.disk_usage(directory).free < floor
+        return free * PAGE_BYTES < _SPARE_BYTES and shutil.disk_usage(directory).free < floor
 
     def counts(self) -> StoreCounts:
         """Return how the store stands."""
@@ -498,7 +522,10 @@ class Store:
 
     def _thin(self) -> Thinned | None:
         acks = {s: AckState(t.row.ack, t.row.ack_log) for s, t in self._streams.items()}
-        free_bytes = max(_MIB, self._limits.bytes_max // 64)
+        used, _ = self._db.pages()
+        # A large store gives up more at once, since the choice means a look at all of it; a
+        # small one on a disk that others filled must not lose all that it has.
+        free_bytes = max(_SPARE_BYTES, used * PAGE_BYTES // 64)
         with self._db.transaction(), self._db.reading():
             choice = choose(self._db, acks, uptime_ms=self._uptime_ms(), free_bytes=free_bytes)
             if not choice.drop:

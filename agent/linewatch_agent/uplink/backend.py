@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from linewatch_agent.store.old_stores import OldSegment, OldStores
 from linewatch_agent.uplink.way_order import Way
 from linewatch_core.errors import LinewatchError
 from linewatch_core.records import Stream
-from linewatch_core.sync.messages import Ack, Status, StreamAck
+from linewatch_core.sync.messages import Ack, Heads, Status, StreamAck
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,15 @@ class Backend(Protocol):
 
     async def load(self, stream: Stream, seq: int) -> LoadedSegment | None:
         """Return the segment that holds `seq`, or None."""
+
+    async def check_heads(self, heads: Heads) -> None:
+        """See that the server's newest segments of this epoch are this store's own."""
+
+    def old_stores(self) -> OldStores | None:
+        """Return what is still to be sent of older epochs, or None."""
+
+    async def next_old(self) -> OldSegment | None:
+        """Return the segment of an older epoch to send now; None: none yet."""
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack durably."""

@@ -48,6 +48,10 @@ PACKET_BYTES = 120
 """What MQTT, TLS, TCP and IP add to a message."""
 ANSWER_BYTES = 130
 """What answers it: MQTT's acknowledgement in TLS, and TCP's of both."""
+OLD_WAIT_S = 5.0
+"""How often to look whether there is nothing else to send."""
+OLD_STEP_S = 0.2
+"""Between two looks into a store that was set aside: it is read in a twentieth of the time."""
 REFUSED = 0x80
 """From here on a reason code is a refusal."""
 
@@ -140,6 +144,7 @@ class Session:
             tasks.create_task(self._receive(), name="uplink-receive")
             tasks.create_task(self._tick(), name="uplink-tick")
             tasks.create_task(self._obey(tasks), name="uplink-obey")
+            tasks.create_task(self._send_old(), name="uplink-old")
             self._link.feed(Connected(self._conn))
 
     async def farewell(self) -> None:
@@ -176,6 +181,8 @@ class Session:
                 log.warning("ack_refused", reason=str(error))
                 continue
             if ack.probe == self._link.probe and ack.conn == self._conn:
+                if ack.birth and ack.epoch == self._link.machine.epoch:
+                    await self._link.backend.check_heads(ack.heads)
                 self._take_ack(ack)
                 await self._keep_memory()
         raise aiomqtt.MqttError("the broker closed the connection")
@@ -203,6 +210,8 @@ class Session:
         if ack.birth and self._birth_s is not None:
             self._link.backend.server_time(ack, birth_sent_s=self._birth_s)
             self._birth_s = None
+        if (old := self._link.backend.old_stores()) is not None:
+            old.acked(ack)
         self._link.feed(AckReceived(ack))
         self._link.acked.set()
 
@@ -233,6 +242,31 @@ class Session:
                 case Reconnect(reason):
                     self._link.order.mute(self._way)
                     raise SessionOverError(Problem(ProblemKind.UNREACHED, reason))
+
+    async def _send_old(self) -> None:
+        """Send what stores that were set aside hold, while nothing of the present one waits."""
+        old = self._link.backend.old_stores()
+        if old is None:
+            return
+        old.begin()
+        while not old.is_done():
+            if old.is_overdue(self._link.now_s()):
+                reason = "the server acknowledged nothing of an older store"
+                raise SessionOverError(Problem(ProblemKind.UNREACHED, reason))
+            if self._link.machine.backlog():
+                await asyncio.sleep(OLD_WAIT_S)
+                continue
+            segment = await self._link.backend.next_old()
+            if segment is None:
+                # Either the file is read on, at no haste, or the server has the word.
+                await asyncio.sleep(OLD_STEP_S)
+                continue
+            await self._tell_keys()
+            self._link.backend.traffic(
+                self._way.line, bytes_out=len(segment.data) + PACKET_BYTES, bytes_in=ANSWER_BYTES
+            )
+            topic = topics.segments(self._link.probe, segment.stream)
+            await self.client.publish(topic, segment.data, qos=1, timeout=PUBLISH_BUDGET_S)
 
     async def _publish(self, stream: Stream, segment: LoadedSegment) -> None:
         self._link.backend.traffic(

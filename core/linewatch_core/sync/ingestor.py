@@ -17,7 +17,7 @@ from linewatch_core.records import Stream
 from linewatch_core.segment.chain import check_follows
 from linewatch_core.segment.header import Header
 from linewatch_core.sync.acks import stream_ack
-from linewatch_core.sync.messages import Status, StreamAck
+from linewatch_core.sync.messages import Heads, Status, StreamAck
 
 ACK_DELAY_S = 1.0
 """Acks of one probe wait this long for each other; a birth is answered at once."""
@@ -77,10 +77,12 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class Born:
-    """A probe said that it is online; `held` is what is durable of that epoch already."""
+    """A probe said that it is online; `held` is what is durable of that epoch already, `heads`
+    the segments at the ends of its ranges as an ack tells them."""
 
     status: Status
     held: Mapping[Stream, SeqSet]
+    heads: Heads = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,14 @@ class Durable:
     """The range first..last is in durable storage, since now or since long ago.
 
     A segment that comes again is told like a new one: its ack was lost, so say it again.
+    `held` is all that is durable of its epoch and stream: it is needed where no birth told.
     """
 
     epoch: str
     stream: Stream
     first: int
     last: int
+    held: SeqSet = field(default_factory=SeqSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Tick:
 
 
 Event: TypeAlias = Born | Durable | Tick
+_Chain: TypeAlias = tuple[str, Stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,54 +117,64 @@ class SayAck:
     conn: int
     birth: bool
     streams: dict[Stream, StreamAck]
+    heads: Heads = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class AckBook:
-    """The acks of one probe. Only the epoch of the last birth is acknowledged."""
+    """The acks of one probe: of the epoch of its last birth, and of older ones of which it sends
+    on that connection what a damaged store still had."""
 
     _epoch: str | None = None
     _conn: int = 0
-    _held: dict[Stream, SeqSet] = field(default_factory=dict)
-    _changed: set[Stream] = field(default_factory=set)
+    _held: dict[_Chain, SeqSet] = field(default_factory=dict)
+    _changed: set[_Chain] = field(default_factory=set)
     _due: float | None = None
 
     def handle(self, event: Event, now: float) -> list[SayAck]:
         """Take one event at monotonic second `now`; return the acks to send."""
         match event:
-            case Born(status, held):
-                return self._birth(status, held)
-            case Durable(epoch, stream, first, last):
-                if epoch == self._epoch:
-                    self._held[stream].add(first, last)
-                    self._mark(stream, now)
+            case Born(status, held, heads):
+                return self._birth(status, held, heads)
+            case Durable(epoch, stream, first, last, held):
+                if self._epoch is not None:
+                    chain = (epoch, stream)
+                    self._held.setdefault(chain, SeqSet(held)).add(first, last)
+                    self._mark(chain, now)
             case Tick():
                 pass
             case _:
                 assert_never(event)
         if self._due is None or now < self._due or self._epoch is None:
             return []
-        said = {stream: stream_ack(self._held[stream]) for stream in sorted(self._changed)}
+        said: dict[str, dict[Stream, StreamAck]] = {}
+        for epoch, stream in sorted(self._changed):
+            said.setdefault(epoch, {})[stream] = stream_ack(self._held[epoch, stream])
         self._changed.clear()
         self._due = None
-        return [SayAck(self._epoch, self._conn, birth=False, streams=said)]
+        return [SayAck(epoch, self._conn, birth=False, streams=said[epoch]) for epoch in said]
 
     def wakeup_at(self) -> float | None:
         """Return the monotonic second at which a `Tick` is due, or None."""
         return self._due
 
-    def _birth(self, status: Status, held: Mapping[Stream, SeqSet]) -> list[SayAck]:
+    def _birth(
+        self,
+        status: Status,
+        held: Mapping[Stream, SeqSet],
+        heads: Heads,
+    ) -> list[SayAck]:
         if status.state != "online":
             return []
         self._epoch = status.epoch
         self._conn = status.conn
-        self._held = {stream: SeqSet(held.get(stream, ())) for stream in Stream}
+        self._held = {(status.epoch, one): SeqSet(held.get(one, ())) for one in Stream}
         self._changed.clear()
         self._due = None
-        said = {stream: stream_ack(self._held[stream]) for stream in Stream}
-        return [SayAck(status.epoch, status.conn, birth=True, streams=said)]
+        said = {one: stream_ack(self._held[status.epoch, one]) for one in Stream}
+        return [SayAck(status.epoch, status.conn, birth=True, streams=said, heads=heads)]
 
-    def _mark(self, stream: Stream, now: float) -> None:
-        self._changed.add(stream)
+    def _mark(self, chain: _Chain, now: float) -> None:
+        self._changed.add(chain)
         if self._due is None:
             self._due = now + ACK_DELAY_S

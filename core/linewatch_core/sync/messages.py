@@ -8,7 +8,8 @@ Source: docs/wire-format.md.
 
 import base64
 import binascii
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 from nacl.exceptions import BadSignatureError
@@ -33,6 +34,9 @@ class Clock(msgspec.Struct, frozen=True):
 
     error_ms: int | None = None
     source: AnchorSource | None = None
+
+
+Heads: TypeAlias = Mapping[Stream, tuple[tuple[Seq, str], ...]]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -79,6 +83,9 @@ class Ack(msgspec.Struct, frozen=True):
         spread_s: after a loss of the connection that may be everybody's, wait a random
             time of up to this before the first try.
         key: id of the newest signing key that the server knows of this probe.
+        heads: with a birth, per stream the segments at the ends of what the server holds: the
+            last seq of each and the SHA-256 of its header in hex. Where the probe has another
+            segment there, or has not come so far, its store went back to an earlier state.
     """
 
     probe: str
@@ -91,6 +98,7 @@ class Ack(msgspec.Struct, frozen=True):
     credit_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024
     spread_s: Annotated[int, msgspec.Meta(ge=0, le=SPREAD_S_MAX)] = 0
     key: str | None = None
+    heads: Heads = {}
 
 
 class _Signed(msgspec.Struct, frozen=True):

@@ -85,6 +85,11 @@ class Uploader:
         state.acked = acked_set(ack)
         state.sealed_through = max(state.sealed_through, ack.through)
 
+    @property
+    def epoch(self) -> str:
+        """The epoch that it sends."""
+        return self._epoch
+
     def backlog(self) -> int:
         """Return how many held records are not known to be durable at the server."""
         return sum(s.held.difference(s.acked).count() for s in self._streams.values())

@@ -16,10 +16,11 @@ from linewatch_server.model.views import (
     LineChangeView,
     LineView,
     ModemView,
+    ResetView,
     TransitionView,
 )
 
-_View = TypeVar("_View", TransitionView, GapView, LineChangeView, BudgetView)
+_View = TypeVar("_View", TransitionView, GapView, LineChangeView, BudgetView, ResetView)
 
 
 def lines_of(
@@ -89,17 +90,20 @@ def events_of(db: Connection, probes: Iterable[ProbeId], from_ms: int, to_ms: in
     gaps: list[GapView] = []
     changes: list[LineChangeView] = []
     budget: list[BudgetView] = []
+    resets: list[ResetView] = []
     for probe in probes:
         clock = reads.clock(db, probe)
         transitions += _transition_views(db, probe, clock)
         gaps += _gap_views(db, probe, clock)
         changes += _change_views(db, probe, clock)
         budget += _budget_views(db, probe, clock)
+        resets += _reset_views(db, probe, clock)
     return EventsView(
         transitions=_within(transitions, from_ms, to_ms, lambda v: (v.earliest, v.latest)),
         gaps=_within(gaps, from_ms, to_ms, lambda v: (v.begins, v.ends)),
         line_changes=_within(changes, from_ms, to_ms, lambda v: (v.at, v.at)),
         budget_steps=_within(budget, from_ms, to_ms, lambda v: (v.at, v.at)),
+        modem_resets=_within(resets, from_ms, to_ms, lambda v: (v.at, v.at)),
     )
 
 
@@ -186,4 +190,20 @@ def _budget_views(db: Connection, probe: ProbeId, clock: ProbeClock) -> list[Bud
             at=clock.place(row.epoch, row.boot, body.mono_ms),
         )
         for row, body in reads.budget_steps(db, probe)
+    ]
+
+
+def _reset_views(db: Connection, probe: ProbeId, clock: ProbeClock) -> list[ResetView]:
+    return [
+        ResetView(
+            probe=probe,
+            epoch=row.epoch,
+            seq=row.seq,
+            line=body.line,
+            step=body.step,
+            trouble=body.trouble,
+            done=body.done,
+            at=clock.place(row.epoch, row.boot, body.mono_ms),
+        )
+        for row, body in reads.modem_resets(db, probe)
     ]

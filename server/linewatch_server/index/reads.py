@@ -18,6 +18,9 @@ from linewatch_core.records import (
     LineChanged,
     LineKind,
     ModemDetail,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
     Role,
     Stream,
     TargetNote,
@@ -154,6 +157,22 @@ def budget_steps(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, Bu
         (probe,),
     )
     return [(EvRow(epoch, seq, boot), BudgetChanged(*rest)) for epoch, seq, boot, *rest in rows]
+
+
+def modem_resets(db: sqlite3.Connection, probe: ProbeId) -> list[tuple[EvRow, ModemReset]]:
+    """Return everything that the probe did to its modems, per epoch in order."""
+    rows = db.execute(
+        "SELECT epoch, seq, boot, mono_ms, line, step, trouble, done FROM modem_resets"
+        " WHERE probe = ? ORDER BY epoch, seq",
+        (probe,),
+    )
+    return [
+        (
+            EvRow(epoch, seq, boot),
+            ModemReset(mono, line, ModemStep(step), ModemTrouble(trouble), bool(done)),
+        )
+        for epoch, seq, boot, mono, line, step, trouble, done in rows
+    ]
 
 
 def modem_states(

@@ -130,6 +130,18 @@ def quarantined(db: sqlite3.Connection, probe: ProbeId, epoch: Epoch, stream: St
     )
 
 
+def find_holding(
+    db: sqlite3.Connection, probe: ProbeId, epoch: Epoch, stream: Stream, seq: int
+) -> Header | None:
+    """Return the header of the segment that holds `seq`, or of the last before it, or None."""
+    row = db.execute(
+        "SELECT header FROM segments WHERE probe = ? AND epoch = ? AND stream = ?"
+        " AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1",
+        (probe, epoch, stream, seq),
+    ).fetchone()
+    return None if row is None else parse_header(row[0])
+
+
 def find_neighbours(
     db: sqlite3.Connection, probe: ProbeId, epoch: Epoch, stream: Stream, position: int
 ) -> Neighbours:

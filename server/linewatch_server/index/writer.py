@@ -160,6 +160,10 @@ class Index:
         """Return the stored headers at the chain positions right before and after one."""
         return segments.find_neighbours(self._db, probe, epoch, stream, position)
 
+    def holding(self, probe: ProbeId, epoch: Epoch, stream: Stream, seq: int) -> Header | None:
+        """Return the header of the segment that holds `seq`, or of the last before it, or None."""
+        return segments.find_holding(self._db, probe, epoch, stream, seq)
+
     def signing_key(self, probe: ProbeId, signer: KeyId) -> bytes | None:
         """Return the public key with that id, if it is enrolled or certified; else None."""
         return keys.find_key(self._db, probe, signer)

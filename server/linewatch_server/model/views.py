@@ -12,6 +12,8 @@ from linewatch_core.records import (
     Bearer,
     GapReason,
     LineKind,
+    ModemStep,
+    ModemTrouble,
     PacketService,
     Registration,
     Role,
@@ -192,6 +194,23 @@ class BudgetView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResetView:
+    """The probe did something to a line's modem, and why; `done`: it could be carried out.
+
+    What the modem said in the minutes after it is that step's doing.
+    """
+
+    probe: ProbeId
+    epoch: Epoch
+    seq: int
+    line: str
+    step: ModemStep
+    trouble: ModemTrouble
+    done: bool
+    at: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventsView:
     """What happened in a time range, each kind in order of time; what cannot be placed is last."""
 
@@ -199,6 +218,7 @@ class EventsView:
     gaps: tuple[GapView, ...]
     line_changes: tuple[LineChangeView, ...]
     budget_steps: tuple[BudgetView, ...]
+    modem_resets: tuple[ResetView, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ jitter_s = 0.0
 timeout_s = 0.5
 [budget]
 month_mb = 1_000_000
+[uplink]
+enabled = false
 [targets]
 sets = []
 local = false

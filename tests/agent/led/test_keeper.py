@@ -119,6 +119,7 @@ async def test_no_led_is_told_once_and_the_signal_is_known_all_the_same(
     keeper = LedKeeper(LedConfig(name=name), Health, leds=tmp_path)
     with structlog.testing.capture_logs() as logs:
         async with running(keeper):
-            await until(lambda: keeper.described()["signal"] == "help")
+            await asyncio.sleep(0.05)
+            assert keeper.described()["signal"] == "help"
     assert [entry["event"] for entry in logs] == events
     assert keeper.described()["led"] is None

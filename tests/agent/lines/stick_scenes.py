@@ -74,7 +74,7 @@ async def plug_and_unplug(state: str, usb: str) -> Any:
     devices by line at the end.
     """
     gather._SYS_NET = Path(usb) / "sys/class/net"
-    machine = FakeUsb(Path(usb))
+    machine = FakeUsb(Path(usb), Path(usb))
     told: list[LineChanged] = []
 
     async def ignore(_: Sequence[Line]) -> None:

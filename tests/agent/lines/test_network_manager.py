@@ -1,15 +1,17 @@
 """Each line's own name servers from NetworkManager's objects on a real, private D-Bus."""
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from linewatch_agent import clock
-from linewatch_agent.lines import NameServers, find_lines_once, gather, given_to
+from linewatch_agent.lines import NameServers, find_lines_once, given_to
 from linewatch_agent.lines.facts import DefaultRoute, Device, Facts
 from linewatch_agent.lines.ids import LineIds
 from linewatch_agent.lines.network_manager import FIELDS, FRESH_S
@@ -125,8 +127,6 @@ def test_a_session_s_servers_count_where_nobody_else_tells() -> None:
 
 def machine_s_facts() -> Facts:
     """Return two lines and a list of servers that mixes them."""
-    from ipaddress import ip_interface
-
     eth = Device("eth0", (ip_interface("192.0.2.10/24"), ip_interface("2001:db8::9/64")), mtu=1500)
     wwan = Device("wwan0", (ip_interface("10.64.0.7/30"),), kernel_type="wwan", mtu=1500)
     routes = (
@@ -162,36 +162,23 @@ async def test_lines_get_them_at_the_first_look(
     assert [problem.code for problem in mobile.problems] == ["mtu_too_long"]
 
 
-def test_dbus_fast_is_imported_only_where_it_is_asked() -> None:
-    """One line, or no bus: the memory is saved."""
+@pytest.mark.parametrize("lines", [1, 3])
+def test_dbus_fast_is_imported_only_where_it_is_asked(lines: int) -> None:
+    """One line, or no NetworkManager: the memory is saved."""
     code = (
-        "import asyncio, sys; from linewatch_agent.lines import NameServers; "
+        "import asyncio, pathlib, sys; from linewatch_agent.lines import network_manager; "
         "from linewatch_agent.plan.line import Line; from linewatch_core.records import LineKind; "
-        "lines = [Line('fixed-1', LineKind.FIXED, 'eth0')]; "
-        "asyncio.run(NameServers().about(lines)); print('dbus_fast' in sys.modules)"
+        "network_manager._FOLDER = pathlib.Path('/nonexistent'); "
+        f"lines = [Line(f'fixed-{{n}}', LineKind.FIXED, f'eth{{n}}') for n in range({lines})]; "
+        "asyncio.run(network_manager.NameServers().about(lines)); print('dbus_fast' in sys.modules)"
     )
+    env = {name: value for name, value in os.environ.items() if name != "DBUS_SYSTEM_BUS_ADDRESS"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=env,
     )
     assert done.stdout.strip() == "False"
-
-
-def test_what_sysfs_says_of_a_usb_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maker, classes and port, of a device behind two hubs; nothing of one on no USB."""
-    from tests.support.fake_usb import FakeUsb
-
-    usb = FakeUsb.made(tmp_path)
-    usb.plug("1-1", device_class="09", interfaces=("hub",))
-    usb.plug(
-        "1-1.2",
-        interfaces=("cdc_ether", "cdc_ether", "usb-storage"),
-        classes=("02", "0a", "08"),
-        device="usb0",
-    )
-    found = gather._usb(tmp_path / "sys/class/net/usb0/device")
-    assert found == {
-        "usb_vendor": "12d1",
-        "usb_classes": {"02", "0a", "08"},
-        "usb_port": "xhci-1.2:1.0",
-    }
-    assert gather._usb(tmp_path / "sys/class/net/eth0/device") == {}

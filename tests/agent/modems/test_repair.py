@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from linewatch_agent import clock
+from linewatch_agent.modems.bus import FIELDS
 from linewatch_agent.modems.repair import Hands, ModemRepair
 from linewatch_agent.modems.steps import Patient, take
 from linewatch_agent.modems.watch import ModemWatch
@@ -157,7 +158,9 @@ async def test_a_session_that_failed_is_made_anew(
         reset = world.repair.described(TWO.id)
     assert steps == [ModemStep.RECONNECT, ModemStep.RADIO, ModemStep.RESET]
     assert [patient.device for _, patient in world.steps] == [TWO.device] * 3
-    changing = [call for call in modems.asked() if call[2] not in ("Get", "Introspect", "Setup")]
+    asked = modems.asked()
+    assert {tuple(call[3:5]) for call in asked if call[2] == "Get"} <= FIELDS
+    changing = [call for call in asked if call[2] not in ("Get", "Introspect", "Setup")]
     modem, bearer = f"{ROOT}/Modem/1", f"{ROOT}/Bearer/1"
     assert changing == [
         [modem, f"{NAME}.Modem.Simple", "Disconnect", "/"],
@@ -255,23 +258,19 @@ async def test_what_an_earlier_run_did_counts(
     modems: Modems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reboot by one line's modem is the day's for all of them; so are the steps of a day."""
-    kept = json.dumps([["mobile-9", "reboot", 60.0], [ONE.id, "usb", 60.0], [ONE.id, "usb", 9e4]])
+    kept = json.dumps([["mobile-9", "reboot", 2], [ONE.id, "usb", 2], [ONE.id, "usb", 25]])
     async with world_of(monkeypatch, kept=kept.encode()) as world:
         await world.rounds(1)
         modems.set(ONE.id, present=False)
         assert await world.rounds(60) == [ModemStep.USB]
         modems.set(TWO.id, bearer=Bearer.REFUSED, error="Core.Timeout")
         await world.rounds(12)
-    after = json.loads(world.kept[-1])
-    lines = sorted((line, step) for line, step, _ in after)
-    assert lines == [
-        (ONE.id, "usb"),
-        (ONE.id, "usb"),
-        (TWO.id, "reconnect"),
-        ("mobile-9", "reboot"),
+    assert sorted(json.loads(world.kept[-1])) == [
+        [ONE.id, "usb", 0],
+        [ONE.id, "usb", 2],
+        [TWO.id, "reconnect", 0],
+        ["mobile-9", "reboot", 2],
     ]
-    ages = {line: age_s for line, _, age_s in after}
-    assert ages["mobile-9"] > 60.0
 
 
 @pytest.mark.parametrize("kept", [b"", b"\xff", b'[["x"]]', b'[["x", "explode", 1]]'])
@@ -290,3 +289,19 @@ async def test_it_can_be_turned_off(modems: Modems, monkeypatch: pytest.MonkeyPa
         modems.set(ONE.id, present=False)
         modems.set(TWO.id, hung=True)
         assert await world.rounds(12) == []
+
+
+async def test_a_modem_that_a_pin_did_not_open_is_not_touched(
+    modems: Modems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Come back from a reset it would be given the PIN again; so would it by a reboot."""
+    async with world_of(monkeypatch) as world:
+        modems.set(ONE.id, sim=Sim.LOCKED)
+        await world.rounds(2)
+        modems.set(ONE.id, hung=True)
+        assert await world.rounds(8) == []
+        modems.set(ONE.id, present=False)
+        modems.set(TWO.id, present=False)
+        steps = await world.rounds(60)
+    assert set(steps) == {ModemStep.USB}
+    assert {one.line for one in world.told} == {TWO.id}

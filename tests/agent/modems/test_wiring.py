@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -10,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from linewatch_agent import clock, watcher
-from linewatch_agent.app import Agent
+from linewatch_agent.app import MODEM_RESETS, Agent
+from linewatch_agent.modems.repair import Hands
+from linewatch_agent.modems.steps import Patient
+from linewatch_agent.plan import modem_ladder
+from linewatch_agent.plan.line import Given
 from linewatch_agent.plan.settings import Config, ScheduleConfig
 from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Recorder
 from linewatch_agent.sampler import Sampler
-from linewatch_core.records import Body, LineChanged, Sample
+from linewatch_agent.snapshot import snapshot
+from linewatch_core.records import Body, LineChanged, ModemReset, ModemStep, ModemTrouble, Sample
 from tests.agent.modems.conftest import HANGS_S, LINES, ONE, TWO
 from tests.agent.test_app import identity_in
 from tests.lab.modems import Modems
@@ -84,6 +90,40 @@ async def test_no_round_is_whole_while_a_modem_is_asked(
         await asyncio.sleep(0.005)
     assert agent._measured_ms() > began_ms
     assert {one.mono_ms for one in samples(told)} == {began_ms}
+
+
+async def test_what_is_done_to_a_modem_is_recorded_kept_and_shown(
+    agent: Agent, modems: Modems, told: list[Body], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the look to the record, the store and the status; and the session's own MTU."""
+    monkeypatch.setitem(modem_ladder.PATIENCE_S, ModemTrouble.GONE, 0.0)
+    taken: list[tuple[ModemStep, Patient]] = []
+
+    async def take(step: ModemStep, patient: Patient) -> bool:
+        taken.append((step, patient))
+        return True
+
+    agent.repair._hands = Hands(take, lambda _: "1-1.2", lambda _: True, lambda: False)
+    repairing = asyncio.create_task(agent.repair.run())
+    await agent.watcher.look()
+    agent._on_round(60_000)
+    while len(samples(told)) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    assert agent.modems.given()[ONE.device] == Given(("203.0.113.53", "203.0.113.54"), 1430)
+    modems.set(ONE.id, present=False)
+    agent._on_round(90_000)
+    while not (resets := [body for body in told if isinstance(body, ModemReset)]):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    repairing.cancel()
+    await asyncio.gather(repairing, return_exceptions=True)
+    assert taken == [(ModemStep.USB, Patient(ONE.device, "1-1.2"))]
+    assert [(one.line, one.step, one.trouble, one.done) for one in resets] == [
+        (ONE.id, ModemStep.USB, ModemTrouble.GONE, True)
+    ]
+    kept = json.loads(agent.store.recall(MODEM_RESETS) or b"")
+    assert [one[:2] for one in kept] == [[ONE.id, "usb"]]
+    said = snapshot(agent)["lines"][1]["modem"]["reset"]
+    assert said["words"].startswith("since it was gone, its USB device was taken")
 
 
 async def test_the_rounds_tell_when_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:

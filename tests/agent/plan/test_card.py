@@ -138,6 +138,7 @@ PIECES = st.sampled_from(
 @given(st.one_of(st.lists(PIECES, max_size=25).map(lambda p: "".join(p).encode()), st.binary()))
 @example(WHOLE.encode())
 @example(TOKEN.encode())
+@example(b"\xef\xbb\xbf\xef\xbb\xbf")
 def test_any_bytes_give_a_card_or_an_error(data: bytes) -> None:
     """Whatever is in the file: it is split, or one of our errors says why not."""
     try:

@@ -117,7 +117,8 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
         (
             "\n[zebra]\nx = 1",
             "line 2: zebra: there is no such key; expected one of schedule, line, lines, "
-            "targets, target, store, uplink, budget, modems, led, update, event, verdict, truth",
+            "targets, target, store, uplink, budget, modems, led, status, update, event, verdict, "
+            "truth",
         ),
         (
             '"a\\nb" = 1',
@@ -231,6 +232,12 @@ TARGET = "[[target]]\nid = 'a'\nrole = 'neutral'\nhost = 'a.example'\nchecks = [
             'expected a number from 0 to 604800, found "long"',
         ),
         ("[verdict.hold]\ndark = 3", "line 2: verdict.hold.dark: expected a table, found 3"),
+        ("[status]\npage = '0.0.0.0:8080'", "line 2: status.page: expected a private address and"),
+        ("[status]\npage = '192.0.1.5:8080'", "line 2: status.page: expected a private address"),
+        ("[status]\npage = '192.168.1.5:80'", "line 2: status.page: expected a private address"),
+        ("[status]\npage = '192.168.1.5:08080'", "line 2: status.page: expected a private"),
+        ("[status]\npage = 'fd00::5:8080'", "line 2: status.page: expected a private address"),
+        ("[status]\npage = 'probe.local:8080'", "line 2: status.page: expected a private address"),
         ("[led]\nname = '../brightness'", "line 2: led.name: expected a name as in /sys/class"),
         (
             "[truth]\nblock_addresses = ['192.0.2.1', 'page.example']",

@@ -48,6 +48,23 @@ def update(root: Path, *trap: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_command_says_what_it_did(tmp_path: Path) -> None:
+    """Root's command takes a release, ends its trial, and refuses in one line with exit code 1."""
+    shelf = probe_tree(tmp_path / "probe", "1.0")
+    made = made_release(tmp_path / "new", "1.1")
+    hand_over(shelf.places, made)
+    taken = update(shelf.places.root)
+    assert (taken.returncode, "1.1 runs on trial" in taken.stdout) == (0, True), taken.stderr
+    (shelf.places.inbox / "proved").write_text("1.1\n")
+    assert "1.1 has proved itself" in update(shelf.places.root).stdout
+    hand_over(shelf.places, made)
+    refused = update(shelf.places.root)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "linewatch-release: release refused: 1.1 runs already\n",
+    )
+
+
 def test_a_release_runs_on_trial_and_then_for_good(tmp_path: Path) -> None:
     """What was handed over runs; proved, its trial is over and only what is of use is kept."""
     shelf = probe_tree(tmp_path / "probe", "1.0", "1.1", "1.2")
@@ -233,6 +250,7 @@ def test_a_full_disk_leaves_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(OSError, match="No space"):
             Installer(shelf).install()
     assert starts(shelf) == "1.1"
+    assert sorted(os.listdir(shelf.places.releases)) == ["1.0", "1.1"]
     assert Installer(shelf).install() == "1.2"
 
 
@@ -249,15 +267,14 @@ def test_killed_at_every_step(step: str, when: str, tmp_path: Path) -> None:
 
     Gate(shelf).pass_agent()
     assert starts(shelf) in ("1.1", "1.2")
-    again = update(root)
-    assert again.returncode == 0, again.stderr
+    Installer(shelf).install()
     assert starts(shelf) == "1.2"
     assert len(shelf.versions()) <= 3
     trial = read_trial(shelf.places)
     assert trial is not None
     assert (trial.version, trial.previous) == ("1.2", "1.1")
     (shelf.places.inbox / "proved").write_text("1.2\n")
-    assert update(root).returncode == 0
+    assert Installer(shelf).settle() == "1.2"
     assert read_trial(shelf.places) is None
     assert len(os.listdir(shelf.places.releases)) <= 3
 

@@ -195,6 +195,18 @@ def test_what_the_server_has_goes_first_and_needs_no_gap(tmp_path: Path) -> None
     assert probe.store.load(Stream.RAW, 1) is not None
 
 
+def test_a_small_store_on_a_full_disk_gives_up_little(tmp_path: Path) -> None:
+    """Others filled the disk: what the server has goes first, and the rest is not thrown after."""
+    probe = Probe(tmp_path / "s", limits=LIMITS)
+    committed = fill(probe, commits=60)
+    probe.store.save_ack(Stream.RAW, StreamAck(committed // 2), now_ms=probe.now_ms)
+    before = probe.store.counts()
+    thinned = probe.store.make_room(probe.now_ms)
+    assert thinned is not None
+    assert thinned.gaps == ()
+    assert 0 < before.segments - probe.store.counts().segments < before.segments // 4
+
+
 def test_nothing_to_give_is_said(tmp_path: Path) -> None:
     """With events only, nothing goes."""
     probe = Probe(tmp_path / "s")

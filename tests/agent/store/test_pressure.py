@@ -65,7 +65,7 @@ def test_under_any_pressure(tmp_path: Path, plan: list[tuple[str, int]]) -> None
     """Every number is held, acked or named by exactly one gap; events and headers are all there."""
     folder = tmp_path / f"s{len(list(tmp_path.iterdir()))}"
     probe = Probe(folder, limits=LIMITS)
-    with patch("linewatch_agent.store.store._MIB", STEP_BYTES):
+    with patch("linewatch_agent.store.store._SPARE_BYTES", STEP_BYTES):
         for what, count in plan:
             take(probe, what, count)
         probe.store.stop(now_ms=probe.now_ms)

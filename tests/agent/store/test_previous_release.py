@@ -8,11 +8,13 @@ to be regenerated: old stores stay as they are.
 """
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from linewatch_agent.store import upgrade
 from linewatch_core.records import Body, Gap, GapReason, HttpDetail, Sample, Stream
 from linewatch_core.sync.messages import StreamAck
 from tests.support.probe import NEXT_BOOT, Probe, records_of, sample, samples
@@ -82,3 +84,23 @@ def test_an_old_store_is_thinned_like_a_new_one(upgraded: Probe) -> None:
     held = [(h.first, h.last) for h in upgraded.store.held() if h.stream is Stream.RAW]
     covered = sorted({*range(1, 401), *(n for a, b in [*lost, *held] for n in range(a, b + 1))})
     assert covered == list(range(1, 1451))
+
+
+def test_an_upgrade_that_is_cut_short_leaves_the_old_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one transaction: the next start does it again, and nothing is missing."""
+    shutil.unpack_archive(OLD, tmp_path / "s")
+    whole = upgrade._from_1
+
+    def cut(connection: sqlite3.Connection) -> None:
+        whole(connection)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade, "_from_1", cut)
+        with pytest.raises(KeyboardInterrupt):
+            Probe(tmp_path / "s", boot=NEXT_BOOT)
+    after = Probe(tmp_path / "s", boot=NEXT_BOOT)
+    assert after.store.counts().committed[Stream.RAW] == 1450
+    assert after.store.acks()[Stream.RAW] == StreamAck(400)

@@ -232,3 +232,71 @@ def test_use_after_close_is_a_bug_and_not_damage(tmp_path: Path) -> None:
         "store.sqlite",
     ]
     assert Probe(tmp_path / "s").store.counts().committed[Stream.RAW] == 3
+
+
+CLOSING = Closing(live=True, since_ms=0, ahead_ms=27_000)
+"""The block is a minute old, for it began at 0."""
+
+
+def test_a_commit_closes_what_is_due_in_its_own_transaction(tmp_path: Path) -> None:
+    """One transaction; the block's records and the new ones are one segment; nothing is left."""
+    probe = Probe(tmp_path / "s")
+    probe.commit(*samples(1, 5))
+    statements: list[str] = []
+    probe.store._db._connection.set_trace_callback(statements.append)
+    done = probe.store.commit_and_close(
+        samples(6, 8), now_ms=60_000, safe_ms=60_000, closing=CLOSING
+    )
+    probe.store._db._connection.set_trace_callback(None)
+    assert statements.count("COMMIT") == 1
+    assert [record.body for record in done.records] == samples(6, 8)
+    assert done.sealed == [SealedRange(Stream.RAW, 1, 8)]
+    assert sum(probe.store.open_records().values()) == 0
+    after = Probe(probe.power_cut(tmp_path / "cut"), boot=NEXT_BOOT)
+    assert [r.body for r in records_of(after.store, after.keys, Stream.RAW)] == samples(1, 8)
+    assert len(list(segments_of(after.store, Stream.RAW))) == 1
+
+
+def test_what_is_not_due_before_the_next_commit_stays_open(tmp_path: Path) -> None:
+    """A block that will be old enough only after that gets the records as a frame."""
+    probe = Probe(tmp_path / "s")
+    young = Closing(live=True, since_ms=40_000, ahead_ms=27_000)
+    done = probe.store.commit_and_close(
+        samples(1, 3), now_ms=60_000, safe_ms=60_000, closing=young
+    )
+    assert done.sealed == []
+    assert probe.store.open_records()[Stream.RAW] == 3
+
+
+def test_without_room_for_a_segment_the_records_are_committed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealing can wait; what was measured can not."""
+
+    def refuse(*_: object) -> None:
+        raise StoreFullError("no space left")
+
+    probe = Probe(tmp_path / "s")
+    probe.commit(*samples(1, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "put_segments", refuse)
+        done = probe.store.commit_and_close(
+            samples(3, 4), now_ms=60_000, safe_ms=60_000, closing=CLOSING
+        )
+    assert done.sealed == []
+    after = Probe(probe.power_cut(tmp_path / "cut"), boot=NEXT_BOOT)
+    assert [r.body for r in records_of(after.store, after.keys, Stream.RAW)] == samples(1, 4)
+
+
+def test_an_ack_that_waits_and_a_block_that_closes_do_not_undo_each_other(tmp_path: Path) -> None:
+    """Both are in the row of the stream, and both are there after a power cut."""
+    probe = Probe(tmp_path / "s")
+    probe.commit(*samples(1, 3))
+    probe.store.seal(Stream.RAW)
+    probe.commit(*samples(4, 5))
+    probe.store.save_ack(Stream.RAW, StreamAck(3), now_ms=probe.now_ms)
+    probe.store.commit_and_close(samples(6, 6), now_ms=60_000, safe_ms=60_000, closing=CLOSING)
+    probe.commit(*samples(7, 8))
+    after = Probe(probe.power_cut(tmp_path / "cut"), boot=NEXT_BOOT)
+    assert after.store.acks()[Stream.RAW] == StreamAck(3)
+    assert [r.body for r in records_of(after.store, after.keys, Stream.RAW)] == samples(1, 8)

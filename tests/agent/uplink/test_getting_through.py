@@ -20,7 +20,6 @@ from linewatch_agent.mqtt.fleet_tls import RELEASED_S, tls_context
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.uplink.way_order import Way
 from tests.agent.lines.test_connect import line as loopback_line
-from tests.agent.lines.test_connect import name_server
 from tests.support.broker import HOST, LocalServer, running_server
 from tests.support.hostile import (
     FakeBroker,
@@ -32,6 +31,7 @@ from tests.support.hostile import (
     silence,
     trickle,
 )
+from tests.support.names import name_server
 from tests.support.uplinks import scene
 
 LATE = "no answer in time: "

@@ -202,6 +202,24 @@ async def test_a_server_that_never_acks_is_given_up(server: LocalServer, tmp_pat
         await here.until(lambda: len(here.statuses()) >= 4)
         assert states(here)[:3] == [("online", 1), ("lost", 1), ("online", 2)]
     assert here.uplink.state.last_ack_s is None
+    assert here.uplink.state.reached_s is None
+
+
+async def test_when_the_server_was_last_heard_outlives_the_connection(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """A person who looks in an outage wants to know how long it has been."""
+    async with scene(server, tmp_path, [way(server.mqtts)]) as here:
+        here.hold(1, 10)
+        here.start()
+        await here.until(here.statuses)
+        await here.say(0)
+        await here.until(lambda: here.uplink.state.reached_s is not None)
+        heard_s = here.uplink.state.reached_s
+        server.kill_broker()
+        await here.until(lambda: not here.uplink.state.connected)
+        await here.until(lambda: here.uplink.state.last_ack_s is None)
+        assert here.uplink.state.reached_s == heard_s
 
 
 async def test_a_server_that_lost_something_gets_it_again(

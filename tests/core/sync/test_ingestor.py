@@ -142,12 +142,17 @@ def test_a_segment_sent_again_is_acknowledged_again() -> None:
     assert book.handle(Tick(), now=21.0) == [said]
 
 
-def test_another_epoch_is_not_acknowledged() -> None:
-    """Late segments of a store that was set aside do not confuse the new one's numbers."""
+def test_another_epoch_is_acknowledged_by_itself() -> None:
+    """Segments of a store that was set aside do not confuse the new one's numbers."""
     book = AckBook()
     book.handle(Born(online(3), {}), now=10.0)
-    book.handle(Durable(OTHER_EPOCH, Stream.EV, 1, 4), now=11.0)
-    assert book.wakeup_at() is None
+    held = SeqSet([(1, 9), (20, 24)])
+    book.handle(Durable(OTHER_EPOCH, Stream.EV, 20, 24, held), now=11.0)
+    book.handle(Durable(EPOCH, Stream.EV, 1, 4), now=11.0)
+    assert sorted(book.handle(Tick(), now=12.0), key=lambda ack: ack.epoch != EPOCH) == [
+        SayAck(EPOCH, 3, birth=False, streams={Stream.EV: StreamAck(4)}),
+        SayAck(OTHER_EPOCH, 3, birth=False, streams={Stream.EV: StreamAck(24, ((10, 19),))}),
+    ]
     said = book.handle(Born(online(4, OTHER_EPOCH), {}), now=12.0)
     assert [ack.epoch for ack in said] == [OTHER_EPOCH]
 

@@ -22,6 +22,9 @@ from linewatch_core.records import (
     LineChanged,
     LineKind,
     ModemDetail,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
     Record,
     Registration,
     Role,
@@ -255,6 +258,7 @@ def test_lines_tell_their_operator_saving_and_modem(server: Server) -> None:
         LineChanged(5, "mobile-1", LineKind.MOBILE, True, (4,), (), "99970"),
         BudgetChanged(MINUTE, "mobile-1", 2),
         BudgetChanged(2 * MINUTE, "mobile-1", 1),
+        ModemReset(3 * MINUTE, "mobile-1", ModemStep.RESET, ModemTrouble.SILENT, False),
     ]
     home = ModemDetail(True, Sim.READY, Registration.HOME, Bearer.UP, -91, "99970", "lte")
     gone = ModemDetail(present=False)
@@ -282,6 +286,14 @@ def test_lines_tell_their_operator_saving_and_modem(server: Server) -> None:
         ("mobile-1", 2),
         ("mobile-1", 1),
     ]
+    (reset,) = events.modem_resets
+    assert (reset.line, reset.step, reset.trouble, reset.done) == (
+        "mobile-1",
+        ModemStep.RESET,
+        ModemTrouble.SILENT,
+        False,
+    )
+    assert abs((reset.at.middle_ms or 0) - UTC - 3 * MINUTE) < 1000
     assert [one.operator for one in events.line_changes if one.line == "mobile-1"] == ["99970"]
     rows = server.ask.strips(UTC, UTC + HOUR, HOUR).rows
     assert [row.operator for row in rows] == [None, "99970"]

@@ -22,6 +22,9 @@ from linewatch_core.records import (
     LineChanged,
     LineKind,
     ModemDetail,
+    ModemReset,
+    ModemStep,
+    ModemTrouble,
     Registration,
     Sim,
 )
@@ -140,6 +143,8 @@ async def test_probe_page_tells_operator_saving_and_modem(tmp_path: Path, connec
         *life.anchors(),
         LineChanged(at, "sim-1", LineKind.MOBILE, True, (4,), (), "Example <Telecom>"),
         BudgetChanged(at, "sim-1", 2),
+        ModemReset(at, "sim-1", ModemStep.USB, ModemTrouble.GONE, True),
+        ModemReset(at, "sim-1", ModemStep.POWER, ModemTrouble.GONE, False),
     ]
     home = ModemDetail(True, Sim.READY, Registration.ROAMING, Bearer.REFUSED, -97, "99970", "lte")
     said = sample(at, line="sim-1", target=MODEM_TARGET, check=Check.MODEM, detail=home)
@@ -158,6 +163,9 @@ async def test_probe_page_tells_operator_saving_and_modem(tmp_path: Path, connec
         " data session refused by the network, as last told 2026-01-05 14:00:00 Z." in text
     )
     assert "sim-1 2026-01-05 14:00:00 Z step 2" in text
+    given_back = "it was gone USB device taken from its drivers and given back"
+    assert f"sim-1 2026-01-05 14:00:00 Z {given_back}" in text
+    assert "it was gone USB port without power for a moment (could not be done)" in text
     assert "sim-1 mobile line Example <Telecom>" in await _text(client, "/?range=24h")
     answer = await (await client.get(f"/api/probes/{writer.probe}")).json()
     (line,) = answer["lines"]

@@ -16,6 +16,8 @@ from linewatch_agent.releases.machine import machine, machine_tag
 DEBIAN_LIBRARIES = "/usr/lib/python3/dist-packages"
 LACKING_FILE = "LACKING"
 """Beside a machine's libraries: a line for each one without a wheel, as `module package`."""
+NO_PACKAGE = "-"
+"""Stands for the package where Debian has none."""
 
 
 def start(start_file: str, module: str, function: str = "main") -> int:
@@ -50,7 +52,18 @@ def _borrow(lacking: Path) -> str | None:
         return None
     sys.path.append(DEBIAN_LIBRARIES)
     rows = [line.split() for line in lacking.read_text("ascii").splitlines()]
-    absent = [package for module, package in rows if importlib.util.find_spec(module) is None]
-    if not absent:
-        return None
-    return f"this machine lacks libraries; run: sudo apt-get install {' '.join(absent)}"
+    absent = [(module, package) for module, package in rows if _is_absent(module)]
+    nowhere = [module for module, package in absent if package == NO_PACKAGE]
+    if nowhere:
+        return (
+            f"this release lacks {', '.join(nowhere)} for {lacking.parent.name}, and Debian has "
+            "none; install a package that was built with the wheels for it (docs/probe.md)"
+        )
+    if absent:
+        packages = " ".join(package for _, package in absent)
+        return f"this machine lacks libraries; run: sudo apt-get install {packages}"
+    return None
+
+
+def _is_absent(module: str) -> bool:
+    return importlib.util.find_spec(module) is None

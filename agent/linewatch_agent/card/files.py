@@ -15,8 +15,10 @@ from linewatch_agent.plan.card_text import CARD_BYTES_MAX
 from linewatch_core.errors import LinewatchError
 
 CONFIG_NAMES = ("linewatch.toml", "linewatch.toml.txt", "linewatch.txt")
-TOKEN_NAMES = ("linewatch-token.toml", "linewatch-token.toml.txt", "linewatch-token.txt")
-TOKEN_NAMES += ("linewatch-token.json", "linewatch-token.json.txt", "linewatch-token", "token.toml")
+TOKEN_NAMES = (
+    *("linewatch-token.toml", "linewatch-token.toml.txt", "linewatch-token.txt"),
+    *("linewatch-token.json", "linewatch-token.json.txt", "linewatch-token", "token.toml"),
+)
 PROBLEM = "linewatch-problem.txt"
 _FILE_MODE = 0o644
 

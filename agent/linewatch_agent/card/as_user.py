@@ -41,7 +41,9 @@ def find_user(name: str, root: Path) -> User:
                 return User(int(fields[2]), int(fields[3]))
     except (OSError, ValueError) as error:
         raise NoUserError(f"cannot read {passwd}: {error}") from error
-    raise NoUserError(f"cannot find the user {name} in {passwd}: install the package linewatch")
+    raise NoUserError(
+        f"cannot find the user {name} in {passwd}: install the package linewatch-agent"
+    )
 
 
 def as_user(user: User, action: Callable[[], str]) -> str:
