@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.store.database import STORE_FILE
-from linewatch_agent.store.store import StoreCounts, StoreLimits
+from linewatch_agent.store import store as store_module
+from linewatch_agent.store.database import STORE_FILE, StoreFullError
+from linewatch_agent.store.store import Closing, StoreCounts, StoreLimits
+from linewatch_agent.store.tables import SealedRange
 from linewatch_core.records import ROLL_WINDOW_MS, Check, Roll, Stream
 from linewatch_core.segment.segment import SEGMENT_BYTES_MAX, parse_segment
 from linewatch_core.sync.messages import StreamAck
 from tests.support.probe import (
+    NEXT_BOOT,
     Probe,
     boot_started,
     bulky,
@@ -261,9 +264,7 @@ def test_what_is_not_due_before_the_next_commit_stays_open(tmp_path: Path) -> No
     """A block that will be old enough only after that gets the records as a frame."""
     probe = Probe(tmp_path / "s")
     young = Closing(live=True, since_ms=40_000, ahead_ms=27_000)
-    done = probe.store.commit_and_close(
-        samples(1, 3), now_ms=60_000, safe_ms=60_000, closing=young
-    )
+    done = probe.store.commit_and_close(samples(1, 3), now_ms=60_000, safe_ms=60_000, closing=young)
     assert done.sealed == []
     assert probe.store.open_records()[Stream.RAW] == 3
 
