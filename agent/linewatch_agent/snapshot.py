@@ -72,6 +72,7 @@ def _line(agent: "Agent", line_id: str) -> dict[str, Any]:
             if verdict is not TargetVerdict.UNKNOWN
         },
         "month_bytes": agent.meter.ledger(line_id).spent_bytes,
+        "month_left_s": agent.meter.ledger(line_id).remaining_ms // 1000,
         "month_max_bytes": month_cap_bytes(agent.plan.config, line.kind),
         "budget_step": agent.meter.allowance(line_id).step,
         "families": list(line.families),

@@ -23,6 +23,9 @@ from tests.support.broker import init_server, utc_now
 from tests.support.probe import samples
 from tests.support.segments import BOOT
 
+# The first run makes the root and fetches the libraries.
+pytestmark = pytest.mark.timeout(900)
+
 SAMPLES = 40
 
 

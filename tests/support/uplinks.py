@@ -14,6 +14,7 @@ from linewatch_agent import clock
 from linewatch_agent.identity.identity import Identity
 from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.fleet_tls import FleetContext, tls_context
+from linewatch_agent.store.old_stores import OldSegment, OldStores
 from linewatch_agent.uplink.backend import LoadedSegment
 from linewatch_agent.uplink.uplink import Uplink
 from linewatch_agent.uplink.way_order import Way
@@ -44,6 +45,9 @@ class MemoryBackend:
     fails: Exception | None = None
     missing: set[int] = field(default_factory=set)
     kept: bytes | None = None
+    old: OldStores | None = None
+    heads: list[Heads] = field(default_factory=list)
+    forked: Exception | None = None
 
     def ways(self) -> Sequence[Way]:
         """Return the ways of the test."""
@@ -79,13 +83,18 @@ class MemoryBackend:
         return LoadedSegment(first, first + 9, f"{stream} {first}".encode())
 
     async def check_heads(self, heads: Heads) -> None:
-        """Find nothing wrong."""
+        """Find nothing wrong, unless the test says so."""
+        self.heads.append(heads)
+        if self.forked is not None:
+            raise self.forked
 
-    def old_stores(self) -> None:
-        """Have none."""
+    def old_stores(self) -> OldStores | None:
+        """Return those of the test."""
+        return self.old
 
-    async def next_old(self) -> None:
-        """Have none."""
+    async def next_old(self) -> OldSegment | None:
+        """Return the segment to send now."""
+        return None if self.old is None else self.old.take(clock.mono_s())
 
     async def save_ack(self, stream: Stream, ack: StreamAck) -> None:
         """Remember an ack."""

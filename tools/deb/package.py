@@ -3,6 +3,7 @@
 Built by dpkg-deb alone. Two builds of the same sources are the same bytes.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -44,7 +45,9 @@ def make_package(
         path.chmod(one.mode)
     _add_links(work, placed)
     _add_documents(project, work)
+    sums = _sums(work)
     _add_control(work, version=version, units=list(enabled_units(placed)))
+    (work / "DEBIAN/md5sums").write_text(sums)
     _same_times(work, epoch)
     command = ["dpkg-deb", "--root-owner-group", "--threads-max=1", f"-Z{compression}"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
@@ -89,7 +92,18 @@ def _add_control(work: Path, *, version: str, units: list[str]) -> None:
         (folder / source.name).chmod(0o644 if source.name == "control" else 0o755)
 
 
+def _sums(work: Path) -> str:
+    """Return what `dpkg --verify` compares with."""
+    files = sorted(path for path in work.rglob("*") if path.is_file() and not path.is_symlink())
+    return "".join(
+        f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(work)}\n"
+        for path in files
+    )
+
+
 def _same_times(work: Path, epoch: int) -> None:
+    work.chmod(0o755)
+    os.utime(work, (epoch, epoch))
     for at, folders, names in os.walk(work):
         for name in (*folders, *names):
             path = Path(at, name)

@@ -58,7 +58,10 @@ def _reading(status: dict[str, Any], disk: kernel.Disk) -> Reading:
         disk_bytes=kernel.written_bytes(disk),
         lines={
             line["id"]: LineBytes(
-                line["bytes_out"] + line["bytes_in"], kernel.carried_bytes(line["device"])
+                own=line["bytes_out"] + line["bytes_in"],
+                device=kernel.carried_bytes(line["device"]),
+                month=line["month_bytes"],
+                left_s=line["month_left_s"],
             )
             for line in status["lines"]
         },

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 DAY_S, HOUR_S = 86_400, 3_600
-MONTH_S = 30 * DAY_S
 
 RESIDENT_MB = 48.0
 START_CPU_S = 5.0
@@ -26,10 +25,14 @@ class LineBytes:
     Attributes:
         own: by the agent's count, since its start.
         device: by the kernel's, all programs; None: not read.
+        month: by the agent's count, in this month.
+        left_s: how much of the month is left.
     """
 
     own: int
     device: int | None
+    month: int
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +127,24 @@ def _writes(measured: Measured) -> Figure:
 def _data(measured: Measured) -> Iterator[Figure]:
     for line, now in measured.after.lines.items():
         then = measured.before.lines.get(line)
-        name = f"data a month, {line}"
+        name = f"data this month, {line}"
         if then is None:
             yield Figure(name, None, "MB", MONTH_DATA_MB, "the line came while it was measured")
             continue
-        per_month = MONTH_S / measured.seconds / 1e6
-        own_mb = (now.own - then.own) * per_month
-        if now.device is None or then.device is None:
-            remark = "the device's own counter could not be read"
-        else:
-            remark = f"its device: {(now.device - then.device) * per_month:.1f} MB, all programs"
-        yield Figure(name, own_mb, "MB", MONTH_DATA_MB, remark)
+        pace = (now.own - then.own) / measured.seconds
+        # What is left of the budget is spread over what is left of the month.
+        month_mb = (now.month + pace * now.left_s) / 1e6
+        remark = f"its pace: {pace * DAY_S / 1e6:.1f} MB a day"
+        if now.device is not None and then.device is not None:
+            day_mb = (now.device - then.device) / measured.seconds * DAY_S / 1e6
+            remark += f"; its device, all programs: {day_mb:.1f} MB a day"
+        yield Figure(name, month_mb, "MB", MONTH_DATA_MB, remark)
 
 
 def in_words(measured: Measured, figures: Sequence[Figure]) -> str:
     """Return the figures as a table for people."""
     yielded = [f"{measured.seconds / 60:.1f} minutes, {measured.after.samples} samples so far"]
-    yielded.append(f"{'':24}{'measured':>12}{'bar':>12}")
+    yielded.append(f"{'':28}{'measured':>12}{'bar':>12}")
     yielded += [_row(each) for each in figures]
     if measured.seconds < SHORT_S:
         yielded.append(
@@ -158,4 +162,4 @@ def _row(figure: Figure) -> str:
     said = ""
     if figure.bar is not None and figure.value is not None:
         said = "MISSED" if figure.missed else "met"
-    return f"{figure.name:24}{value:>12}{bar:>12}  {said:7}{figure.remark}".rstrip()
+    return f"{figure.name:28}{value:>12}{bar:>12}  {said:7}{figure.remark}".rstrip()

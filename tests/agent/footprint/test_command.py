@@ -74,7 +74,7 @@ def test_an_agent_of_its_own_is_started_measured_and_ended(nowhere: Netns, state
     assert 10 < figures["resident, mean"]["value"] <= figures["resident, peak"]["value"] < 200
     assert 0.05 < figures["CPU to start"]["value"] < 60
     assert figures["samples an hour"]["value"] > 1_000
-    assert figures["data a month, fixed-1"]["value"] > 0
+    assert figures["data this month, fixed-1"]["value"] > 0
     # Nobody is left behind that would hold the store.
     again = measure(nowhere, state)
     assert (again.returncode, again.stdout) == (1, "")

@@ -18,7 +18,10 @@ BEFORE = Reading(
     cpu_s=10.0,
     peak_bytes=30_000_000,
     disk_bytes=5_000_000,
-    lines={"fixed-1": LineBytes(1_000, 50_000), "mobile-1": LineBytes(0, None)},
+    lines={
+        "fixed-1": LineBytes(1_000, 50_000, 5_000_000, 864_000),
+        "mobile-1": LineBytes(0, None, 0, 864_000),
+    },
     samples=100,
 )
 AFTER = Reading(
@@ -27,9 +30,9 @@ AFTER = Reading(
     peak_bytes=40_000_000,
     disk_bytes=6_000_000,
     lines={
-        "fixed-1": LineBytes(101_000, 550_000),
-        "mobile-1": LineBytes(250_000, None),
-        "mobile-2": LineBytes(5, 5),
+        "fixed-1": LineBytes(101_000, 550_000, 5_100_000, 860_400),
+        "mobile-1": LineBytes(250_000, None, 149_000_000, 860_400),
+        "mobile-2": LineBytes(5, 5, 5, 860_400),
     },
     samples=1_300,
 )
@@ -52,14 +55,17 @@ def test_an_hour_is_reckoned_to_days_and_months() -> None:
         "CPU to start": 2.5,
         "CPU an hour": 72.0,
         "writes a day": 24.0,
-        "data a month, fixed-1": 72.0,
-        "data a month, mobile-1": 180.0,
-        "data a month, mobile-2": None,
+        "data this month, fixed-1": 29.0,
+        "data this month, mobile-1": 208.75,
+        "data this month, mobile-2": None,
         "samples an hour": 1200.0,
     }
-    assert [name for name, one in found.items() if one.missed] == ["data a month, mobile-1"]
+    assert [name for name, one in found.items() if one.missed] == ["data this month, mobile-1"]
     assert found["CPU an hour"].remark == "2.0% of one core"
-    assert found["data a month, fixed-1"].remark == "its device: 360.0 MB, all programs"
+    assert found["data this month, fixed-1"].remark == (
+        "its pace: 2.4 MB a day; its device, all programs: 12.0 MB a day"
+    )
+    assert found["data this month, mobile-1"].remark == "its pace: 6.0 MB a day"
 
 
 @pytest.mark.parametrize(
@@ -99,8 +105,8 @@ def test_the_table_names_what_is_above_its_bar() -> None:
     """And where a time was too short to reckon with."""
     rows = in_words(HOUR, figures_of(HOUR)).splitlines()
     assert rows[0] == "60.0 minutes, 1300 samples so far"
-    assert "resident, peak               40.0 MB       48 MB  met    since its start" in rows
-    assert rows[-1] == "Above the bar: data a month, mobile-1."
+    assert "resident, peak                   40.0 MB       48 MB  met    since its start" in rows
+    assert rows[-1] == "Above the bar: data this month, mobile-1."
     assert not any("roughly" in row for row in rows)
     short = replace(HOUR, after=replace(AFTER, at_s=1_060.0))
     assert "--minutes 30 or more" in in_words(short, figures_of(short))
