@@ -10,12 +10,12 @@ import faulthandler
 import json
 import logging
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 
 from linewatch_agent.care_commands import add_care_commands
+from linewatch_agent.own_version import own_version
 from linewatch_agent.plan.vitals import MEMORY_BYTES_MAX
 from linewatch_core.errors import LinewatchError, first_error
 
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="linewatch-agent", description="Measures this machine's lines and keeps the results."
     )
-    parser.add_argument("--version", action="version", version=version("linewatch"))
+    parser.add_argument("--version", action="version", version=own_version())
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -11,7 +11,6 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from linewatch_agent.modems.repair import ModemRepair
 from linewatch_agent.modems.watch import ModemWatch
 from linewatch_agent.mqtt.fleet_tls import tls_context
 from linewatch_agent.notify import systemd_notifier
+from linewatch_agent.own_version import own_version
 from linewatch_agent.plan.calendar import watch_at
 from linewatch_agent.plan.check_cost import TRACE_BYTES
 from linewatch_agent.plan.endpoint import parse_endpoint
@@ -117,7 +117,7 @@ class Agent:
         self._state_dir = state_dir
         self.plan = plan
         self.identity = identity
-        self.version = package_version("linewatch")
+        self.version = own_version()
         self.boot = clock.boot_id()
         self.began_s = clock.mono_s()
         self._lock = lock_directory(state_dir)

@@ -9,9 +9,9 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from linewatch_agent.own_version import own_version
 from linewatch_agent.plan.citizen_lab import TARGETS_MAX, Imported, import_test_list
 from linewatch_agent.plan.data_use import MONTH_S, megabytes
 from linewatch_agent.plan.load import load_of
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="linewatch", description="Works on target sets.")
-    parser.add_argument("--version", action="version", version=version("linewatch"))
+    parser.add_argument("--version", action="version", version=own_version())
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     targets = groups.add_parser("targets", help="check target sets, or make one of a list")
     commands = targets.add_subparsers(required=True, metavar="COMMAND")

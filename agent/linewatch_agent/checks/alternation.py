@@ -8,7 +8,6 @@ over it. Source: docs/verdicts.md, `sni_blocked`, `http_blocked`, `throttled.tar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from yarl import URL
 
@@ -17,6 +16,7 @@ from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.wishes import Wishes, window_for
+from linewatch_core.median import median
 from linewatch_core.records import AlternationDetail, Attempt, HttpDetail, quantise_us
 
 BYTES_MAX = 4_096

@@ -5,7 +5,6 @@ it can't differ. Knows nothing of files or of what the keys mean.
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -68,6 +67,8 @@ def _unknown_within(value: Any, kind: inspect.Type, path: Path) -> UnknownKey | 
 
 
 def _nearest(key: str, names: list[str]) -> str:
+    from difflib import get_close_matches  # for the mistaken only: it takes 0.2 MB
+
     near = get_close_matches(key, names, n=1)
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
 

@@ -9,9 +9,9 @@ import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
+from linewatch_agent.own_version import own_version
 from linewatch_agent.releases.adopt import adopt
 from linewatch_agent.releases.places import Places
 from linewatch_agent.releases.shelf import Shelf
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="linewatch-release", description="Puts releases of the agent in place (as root)."
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="version", version=version("linewatch"))
+    parser.add_argument("--version", action="version", version=own_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("list", help="list the releases on this machine")
     show.set_defaults(command=_list, changes=False)

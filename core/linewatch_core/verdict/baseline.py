@@ -5,10 +5,9 @@ an outage does not become the new normal, and no wall clock is needed to forget.
 Bounded: one value per spacing and key, none older than the span.
 """
 
-from statistics import median
-
 import msgspec
 
+from linewatch_core.median import median
 from linewatch_core.records import VerdictSettings
 
 
