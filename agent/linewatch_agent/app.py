@@ -453,7 +453,9 @@ class Agent:
         self.meter.begin_round(self.watcher.lines, now_ms=now_ms, utc=utc)
         self._tell_truth(self.truth.due(now_ms, utc))
         watch = watch_at(self.plan.config.schedule, self.plan.config.event, utc)
-        return pace_of(watch, tight=self.judge.wants_tight_schedule(now_ms))
+        tight = self.judge.wants_tight_schedule(now_ms)
+        self.recorder.eager = tight
+        return pace_of(watch, tight=tight)
 
     def _on_transition(self, told: Transition) -> None:
         """Record a change; of a line, also where on the way it ends now."""

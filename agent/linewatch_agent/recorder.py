@@ -8,6 +8,7 @@ committed once and in order, also if whoever runs this is cancelled in the middl
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
@@ -104,6 +105,8 @@ class Recorder:
         self._urgent = False
         self._answered: dict[tuple[str, str, Check, int], bool] = {}
         self._news_s: float | None = None
+        self.eager = False
+        """Set while a change is suspected: what confirms it is no news by itself."""
         self._retry_at_s: float | None = None
         self._wake = asyncio.Event()
         self._step: asyncio.Task[None] | None = None
@@ -137,10 +140,14 @@ class Recorder:
         self._spare_now()
 
     def _note(self, sample: Sample) -> None:
-        """Let what waits be committed soon if a check begins to fail, or to answer again."""
+        """Let what waits be committed soon if a check begins to fail, or to answer again.
+
+        So is every sample while the recorder is `eager`.
+        """
         series = (sample.line, sample.target, sample.check, sample.family)
         answered = sample.failure is None
-        if self._answered.get(series, answered) is not answered and self._news_s is None:
+        is_news = self.eager or self._answered.get(series, answered) is not answered
+        if is_news and self._news_s is None:
             self._news_s = clock.mono_s() + min(NEWS_S, self._commit_s)
             self._wake.set()
         self._answered[series] = answered
@@ -310,7 +317,10 @@ class Recorder:
         if not sealed:
             return
         if await self._writer.run(self._store.room_is_short):
-            await self._make_room()
+            # What is sealed is safe; a disk that leaves no room to thin in refuses the next
+            # commit, and is dealt with there.
+            with contextlib.suppress(StoreFullError):
+                await self._make_room()
 
     async def _look(self) -> None:
         """Note how the store stands, on its own thread."""

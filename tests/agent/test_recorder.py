@@ -610,3 +610,24 @@ async def test_a_killed_run_s_samples_are_committed_by_the_next(tmp_path: Path) 
         assert [len(bodies) for bodies, _ in r.disk.commits] == [60, 11]
         assert r.all_records(Stream.RAW) == samples(1, 70)
         assert of_kind(r.all_records(Stream.EV), Gap) == [gap]
+
+
+async def test_a_disk_that_fills_while_room_is_made_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the commit sealed is told, and the next commit finds out how the disk is."""
+
+    def no_room(_: int) -> None:
+        raise StoreFullError("no space left")
+
+    limits = StoreLimits(free_bytes_min=0, block_records=5)
+    async with rig(tmp_path, commit_records=5, limits=limits) as r:
+        monkeypatch.setattr(r.disk, "room_is_short", lambda: True, raising=False)
+        monkeypatch.setattr(r.disk, "make_room", no_room)
+        for one in samples(1, 10):
+            r.recorder.sample(one)
+        await until(lambda: r.stored()[Stream.RAW] == 10)
+        assert r.running is not None
+        assert not r.running.done()
+        assert r.sealed
+        assert r.all_records(Stream.RAW) == samples(1, 10)

@@ -22,6 +22,9 @@ from linewatch_core.records import (
 from tests.chaos.excuses import Excuses, Place, Promise, ranges_of, token_of
 from tests.chaos.pack_reader import Chain, Contents, Found
 
+LATER = 1 << 30
+"""More restores than any server had."""
+
 
 class BrokenError(AssertionError):
     """A promise is broken; the text says which."""
@@ -47,6 +50,8 @@ class Ledger:
     doubtful: list[Range] = field(default_factory=list)
     doubts: dict[Place, Promise] = field(default_factory=dict)
     thinning_in_doubt: bool = False
+    told_in_doubt: dict[Place, Place] = field(default_factory=dict)
+    """What a thinning gave up that ended without a word, and the number of its first gap."""
     given_up: dict[Chain, SeqSet] = field(default_factory=dict)
     freed: dict[Chain, SeqSet] = field(default_factory=dict)
     acked: dict[Chain, SeqSet] = field(default_factory=dict)
@@ -173,8 +178,10 @@ class Ledger:
         self.boots.append(next_boot)
         return is_known
 
-    def check_kept(self, tokens: set[int]) -> None:
+    def check_kept(self, epoch: str, tokens: set[int]) -> None:
         """Check that what a start did not get from the copy in memory was committed."""
+        if epoch in self.rotten:
+            return  # Rot took commits back, and with them the word which copy goes on from them.
         tokens = tokens - {token_of(one.body) for some in self.promises.values() for one in some}
         if tokens:
             raise BrokenError(f"a kill lost what the copy in memory had: {sorted(tokens)}")
@@ -194,7 +201,9 @@ class Ledger:
                 self.next_seq[chain] = max(self.next_seq[chain], seq + 1)
 
     def _check_present(self, epoch: str, present: dict[Chain, SeqSet]) -> None:
-        for chain in [chain for chain in self.next_seq if chain[0] == epoch]:
+        # Events last: the first gap's number is where they went on.
+        chains = [chain for chain in self.next_seq if chain[0] == epoch]
+        for chain in sorted(chains, key=lambda chain: chain[1] is Stream.EV):
             accounted = SeqSet(ranges_of(present, chain))
             for told in (self.given_up, self.freed):
                 for first, last in ranges_of(told, chain):
@@ -202,14 +211,21 @@ class Ledger:
             for first, last in accounted.missing(1, self.next_seq[chain] - 1):
                 if not self.thinning_in_doubt:
                     raise BrokenError(f"{first}..{last} of {chain} was committed and is gone")
-                acked = ranges_of(self.acked_ever, chain).covers(first, last)
-                # What was not acked must be in a gap: `settle` looks for it.
-                if acked:
-                    self._free(Range(chain, first, last))
-                else:
-                    ranges_of(self.given_up, chain).add(first, last)
+                self._settle_thinning(chain, SeqSet([(first, last)]))
             # Gaps of a thinning that ended without a word.
             self.next_seq[chain] = max(self.next_seq[chain], (accounted.last() or 0) + 1)
+
+    def _settle_thinning(self, chain: Chain, gone: SeqSet) -> None:
+        """Note what a thinning took that ended without a word: what was acked needs no gap, of
+        the rest `settle` looks for one."""
+        unacked = gone.difference(ranges_of(self.acked_ever, chain))
+        for first, last in gone.difference(unacked):
+            self._free(Range(chain, first, last))
+        events = (chain[0], Stream.EV)
+        for first, last in unacked:
+            ranges_of(self.given_up, chain).add(first, last)
+            for seq in range(first, last + 1):
+                self.told_in_doubt[chain, seq] = (events, self.next_seq[events])
 
     def _promise(self, chain: Chain, seq: int, body: Body) -> None:
         self.promises.setdefault((chain, seq), []).append(Promise(body, self.boots[-1]))
@@ -267,6 +283,9 @@ class Ledger:
 
     def _excuse(self, place: Place, promise: Promise, excuses: Excuses) -> None:
         reason = excuses.of(place, promise)
+        gap = self.told_in_doubt.get(place)
+        if reason is None and gap is not None and self.freed_at.get(gap, LATER) < self.restores:
+            reason = "told by a gap that nobody saw, then lost by the server's restore"
         if reason is None:
             raise BrokenError(f"{place} was committed, is not at the server, and no gap says so")
         self.excused[reason] += 1

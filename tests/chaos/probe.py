@@ -133,7 +133,7 @@ class Probe:
             self.recorder.take_over(spared.bodies)
         if not is_new:
             kept = {token_of(body) for _, body in self.recorder._waiting._bodies}
-            self.ledger.check_kept(self.owed - kept)
+            self.ledger.check_kept(store.epoch, self.owed - kept)
         self.owed.clear()
 
     def _begin(self, held: Sequence[SealedRange]) -> None:
@@ -176,13 +176,15 @@ class Probe:
         """Be gone, without a word."""
         if self.running:
             self.running = False
+            self.store.close()
+            self.ledger.ended()
+            if not hasattr(self, "recorder"):
+                return  # What the very first start found was broken.
+            self.spare.close()
             for number, body in self.recorder._waiting._bodies:
                 token = token_of(body)
                 if number <= self.spare.through and token is not None:
                     self.owed.add(token)
-            self.spare.close()
-            self.store.close()
-            self.ledger.ended()
 
     def stop(self) -> None:
         """End as on SIGTERM: commit, seal, note a clean end."""

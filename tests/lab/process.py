@@ -25,11 +25,16 @@ USUAL_ROUND_S = 30.0
 _MS_BIND = 4096
 SCALED = {
     ("linewatch_agent.watcher", "LOOK_EVERY_S"): None,
+    ("linewatch_agent.recorder", "NEWS_S"): None,
     # What a new probe may tell of names after its first hour, it tells after six rounds.
     ("linewatch_agent.plan.truth", "HOUR_MS"): 6000,
     # A suspicion makes rounds of 30 s six times as dense, and big checks as seldom among them;
     # here rounds cannot be denser, nor big checks more seldom than usual.
     ("linewatch_agent.plan.schedule", "TIGHT_BIG_EVERY"): 1,
+    # How long a second DNS reply is waited for goes with the delays, a seventh of life's: else a
+    # round of a second has not ended when the next begins, and all is told a round later.
+    ("linewatch_agent.checks.dns", "LISTEN_ON_S"): 0.15,
+    ("linewatch_agent.checks.dns_exchange", "LATE_S"): 0.05,
     # The lab's delays are real and not scaled; this is longer than any way there and back.
     ("linewatch_core.verdict.turns", "IN_FLIGHT_MS"): 200,
 }

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import BootStarted, Stream
+from linewatch_core.segment.header import header_sha256
 from linewatch_core.segment.keychain import encode_certificates
+from linewatch_core.segment.segment import parse_segment
 from linewatch_core.sync import topics
 from linewatch_core.sync.ingestor import ACK_DELAY_S, Decision, SayAck
 from linewatch_core.sync.messages import Status, StreamAck, encode_status
@@ -279,6 +281,31 @@ def test_a_birth_of_an_unknown_epoch_is_told_that_nothing_is_here(
     said = server.take(birth(new_card, conn=1))
     assert said[0][1].epoch == new_card.epoch
     assert acked(said) == dict.fromkeys(Stream, StreamAck(0))
+
+
+def test_a_birth_is_told_what_stands_at_the_ends_of_what_is_here(
+    server: Server, probe: ProbeWriter
+) -> None:
+    """By its hash: a store that went back to an earlier state has another segment there."""
+    segments = [raw(probe) for _ in range(4)]
+    headers = [parse_segment(data).header for data in segments]
+    server.take(birth(probe), *(up(probe, segments[index]) for index in (0, 1, 3)))
+    (_, said), *_ = server.take(birth(probe, conn=2))
+    ends = [(one.last_seq, header_sha256(one).hex()) for one in (headers[1], headers[3])]
+    assert said.heads == {Stream.RAW: tuple(ends), Stream.ROLL: (), Stream.EV: ()}
+
+
+def test_what_comes_of_an_older_epoch_is_acknowledged_in_its_own_name(
+    server: Server, probe: ProbeWriter
+) -> None:
+    """With all that is here of it: the probe need not send that again."""
+    first, second = raw(probe), raw(probe)
+    server.take(birth(probe), up(probe, first))
+    server.take(birth(ProbeWriter(label="one", store="new card"), conn=2))
+    [(_, ack)] = server.take(up(probe, second))
+    last = parse_segment(second).header.last_seq
+    assert (ack.epoch, ack.conn, ack.birth) == (probe.epoch, 2, False)
+    assert ack.streams == {Stream.RAW: StreamAck(last)}
 
 
 @pytest.mark.parametrize("state", ["lost", "stopped"])

@@ -51,6 +51,7 @@ class SigningKeys:
         if len(self._certificates) != kept.position:
             raise ValueError(f"{len(self._certificates)} certificates for key {kept.position}")
         self.current = SigningKey(kept.seed)
+        self._publics: dict[str, bytes] = {}
 
     @classmethod
     def open(
@@ -88,6 +89,16 @@ class SigningKeys:
     def certificates(self) -> list[KeyCertificate]:
         """All rotations, oldest first."""
         return list(self._certificates)
+
+    def publics(self) -> dict[str, bytes]:
+        """Return the public keys of this probe, all that ever signed, by their id."""
+        # Worked out once a rotation: it is asked for with every segment that is sent.
+        if self.current.id not in self._publics:
+            self._publics = {self.current.id: self.current.public}
+            for one in self._certificates:
+                both = (one.old_public, one.new_public)
+                self._publics |= {key_id(public): public for public in both}
+        return self._publics
 
     def certificates_after(self, known_key: str | None) -> list[KeyCertificate]:
         """Return the rotations that a server still needs that knows `known_key` as the newest."""

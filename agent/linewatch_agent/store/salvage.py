@@ -26,7 +26,6 @@ from linewatch_core.segment.header import Header, check_header_signature, parse_
 from linewatch_core.segment.parcel import encode_parcel, read_parcel
 from linewatch_core.segment.sealing import Frame, FrameContext
 from linewatch_core.segment.segment import parse_segment
-from linewatch_core.segment.signing import key_id
 
 OPEN_BLOCKS_SUFFIX = ".open-blocks"
 _SEGMENT_COLUMNS, _FRAME_COLUMNS, _VALUE_COLUMNS = 7, 8, 2
@@ -57,7 +56,7 @@ def salvage_by_steps(path: Path, *, probe: ProbeId, keys: SigningKeys) -> Iterat
     Raises:
         OSError: the file can't be read.
     """
-    publics = _publics(keys)
+    publics = keys.publics()
     streams = {stream: _Found() for stream in Stream}
     epoch: Epoch | None = None
     again: set[int] | None = None
@@ -97,13 +96,6 @@ def salvage_by_steps(path: Path, *, probe: ProbeId, keys: SigningKeys) -> Iterat
             again = doubtful | pages.doubtful
     if epoch is not None:
         yield from _open_blocks(path, streams, keys, probe=probe, epoch=epoch)
-
-
-def _publics(keys: SigningKeys) -> dict[str, bytes]:
-    publics: dict[str, bytes] = {keys.current.id: keys.current.public}
-    for one in keys.certificates:
-        publics |= {key_id(public): public for public in (one.old_public, one.new_public)}
-    return publics
 
 
 def _vouched(row: Row, probe: ProbeId, publics: dict[str, bytes]) -> Header | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace as replace_struct
 
 from linewatch_agent.plan.retention import log_ack
 from linewatch_agent.store.blocks import OpenBlock, SealedFrame, segments_of_journal
@@ -45,12 +46,13 @@ from linewatch_agent.store.tables import (
     set_state,
     thin_segment,
 )
-from linewatch_core.errors import MalformedError
+from linewatch_core.errors import MalformedError, SignatureError
 from linewatch_core.ids import BootId, Epoch, ProbeId, parse_epoch
 from linewatch_core.records import Body, Gap, GapReason, Record, Stream, stream_of
 from linewatch_core.segment.chain import ChainHead
 from linewatch_core.segment.sealing import FrameContext, RecipientKey
-from linewatch_core.segment.segment import parse_segment
+from linewatch_core.segment.segment import parse_segment, verify_signature
+from linewatch_core.segment.signing import KEY_BYTES
 from linewatch_core.sync.acks import acked_set
 from linewatch_core.sync.messages import Heads, StreamAck
 
@@ -236,6 +238,7 @@ class Store:
         if known is None:
             with self._db.transaction():
                 self._db.set("epoch", new_epoch)
+                self._summary.save(self._db)
         self._streams = {stream: _Stream(row, row.head.next_seq) for stream, row in rows.items()}
         self._saved_logs = {stream: row.ack_log for stream, row in rows.items()}
         for stream in Stream:
@@ -363,8 +366,8 @@ class Store:
     def load(self, stream: Stream, seq: int) -> tuple[SealedRange, bytes] | None:
         """Return the segment that holds `seq`, or None if it is not here whole.
 
-        One whose bytes no longer fit its header's hash is given up here, with a gap:
-        no server would take it, however often it were sent.
+        One whose bytes no longer fit its header's hash, or its header its signature, is given
+        up here, with a gap: no server would take it, however often it were sent.
         """
         with self._db.reading():
             row = find_segment(self._db, stream, seq)
@@ -374,9 +377,14 @@ class Store:
                 return None
         data = row.header + row.body
         try:
-            parse_segment(data)
+            segment = parse_segment(data)
+            signer = self._keys.publics().get(segment.header.signer, bytes(KEY_BYTES))
+            verify_signature(segment, signer)
         except MalformedError:
-            self._lose(row)
+            self._lose(row, with_header=False)
+            return None
+        except SignatureError:
+            self._lose(row, with_header=True)
             return None
         return row.where, data
 
@@ -657,10 +665,14 @@ class Store:
         state = self._streams[stream]
         state.next_seq = state.row.head.next_seq
 
-    def _lose(self, row: SegmentRow) -> None:
+    def _lose(self, row: SegmentRow, *, with_header: bool) -> None:
         """Give up a segment whose bytes are damaged; its header, if that is whole, stays."""
         with self._db.transaction(), self._db.reading():
             gaps = self._gaps([row.where], GapReason.STORE_DAMAGED)
+            if with_header:
+                # It says nothing of when that was; the numbers are all that is known.
+                boot = self._owner.boot
+                gaps = tuple(replace_struct(g, from_boot=boot, from_ms=0, to_ms=0) for g in gaps)
             thin_segment(self._db, row.where)
             after = self._summary.copy()
             after.thinned(row.where)

@@ -54,11 +54,15 @@ class Summary:
             summary.held |= {stream: SeqSet(ranges) for stream, ranges in kept.ranges.items()}
         # All of them are in the covering index, without their bodies. SQLite would read all of
         # that also for the last few, which their ids find at once.
-        where = "NOT INDEXED WHERE id > ? ORDER BY id" if through_id else "WHERE id > ?"
+        how = "INDEXED BY segment_range" if kept is None else "NOT INDEXED"
         for stream, first, last, size in db.execute(
-            f"SELECT stream, first_seq, last_seq, body_bytes FROM segment {where}", (through_id,)
+            f"SELECT stream, first_seq, last_seq, body_bytes FROM segment {how} WHERE id > ?",
+            (through_id,),
         ):
-            summary.added(SealedRange(Stream(stream), first, last), has_body=size > 0)
+            # What takes a body away writes the summary: a later segment without one has rotted,
+            # and `Store.load` says so.
+            has_body = size > 0 or kept is not None
+            summary.added(SealedRange(Stream(stream), first, last), has_body=has_body)
         return summary
 
     def save(self, db: Database) -> None:

@@ -188,6 +188,26 @@ def test_one_damaged_body_costs_one_segment(used: Path) -> None:
     assert (last.first_seq, last.last_seq) == (41, 60)
 
 
+def test_one_damaged_header_costs_one_segment(used: Path) -> None:
+    """A bit that only the signature shows: no server would take it. The gap claims no time."""
+    probe = Probe(used, now_ms=5_000, limits=LIMITS)
+    row = probe.store._db.execute(
+        "SELECT header FROM segment WHERE stream = 'raw' AND first_seq = 41"
+    ).fetchone()
+    bad = row[0][:-1] + bytes([row[0][-1] ^ 1])
+    probe.store._db.execute(
+        "UPDATE segment SET header = ? WHERE stream = 'raw' AND first_seq = 41", (bad,)
+    )
+    assert probe.store.load(Stream.RAW, 41) is None
+    assert probe.store.load(Stream.RAW, 40) is not None
+    assert probe.store.load(Stream.RAW, 61) is not None
+    probe.store.seal(Stream.EV)
+    last = records_of(probe.store, probe.keys, Stream.EV)[-1].body
+    assert isinstance(last, Gap)
+    assert (last.reason, last.first_seq, last.last_seq) == (GapReason.STORE_DAMAGED, 41, 60)
+    assert (last.from_boot, last.from_ms, last.to_ms) == (BOOT, 0, 0)
+
+
 def test_damage_that_shows_at_run_time_is_left_to_the_next_start(used: Path) -> None:
     """The error says what happens next, the mark is set, and the next start begins anew."""
     probe = Probe(used, now_ms=5_000, limits=LIMITS)

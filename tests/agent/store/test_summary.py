@@ -100,3 +100,18 @@ def test_a_segment_that_it_names_and_that_is_not_there_is_damage(tmp_path: Path)
     probe.store._db.execute("DELETE FROM segment")
     with pytest.raises(StoreDamagedError):
         probe.store.load(Stream.RAW, 1)
+
+
+def test_a_size_that_rotted_hides_no_segment(tmp_path: Path) -> None:
+    """It lies behind the body, and may be lost with its end: what came since the last summary
+    has its body, or else the damage must show."""
+    probe = Probe(tmp_path / "s", limits=LIMITS)
+    probe.commit(sample(1))
+    probe.store.stop(now_ms=probe.now_ms)
+    for number in (2, 3):
+        probe.commit(sample(number))
+        probe.store.seal(Stream.RAW)
+    probe.store._db.execute("UPDATE segment SET body_bytes = 0 WHERE first_seq = 2")
+    after = Probe(probe.power_cut(tmp_path / "cut"), limits=LIMITS)
+    assert after.store.held() == [SealedRange(Stream.RAW, 1, 3)]
+    assert after.store.load(Stream.RAW, 2) is not None
