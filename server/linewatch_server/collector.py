@@ -21,6 +21,7 @@ from linewatch_core.ids import ProbeId
 from linewatch_core.sync import topics
 from linewatch_core.sync.ingestor import SayAck
 from linewatch_core.sync.messages import Ack, sign_ack
+from linewatch_server.broker_client import BrokerClient
 from linewatch_server.clock import ServerClock
 from linewatch_server.ingest import Ingest, Message, NoRoomError
 
@@ -110,7 +111,7 @@ class Collector:
         await self._storing.acquire()
 
     async def _session(self) -> None:
-        client = aiomqtt.Client(
+        client = BrokerClient(
             self._host,
             self._port,
             # Random: whoever else connects with the same identifier would disconnect us.

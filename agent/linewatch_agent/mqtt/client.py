@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -32,6 +32,7 @@ BUDGET_S = 10.0
 ALERT_WAIT_S = (0.3, 3.0)
 """The least and the most that is waited for the server's word on our certificate."""
 
+_T = TypeVar("_T")
 _Socket = TypeVar("_Socket", bound=socket.socket)
 
 
@@ -141,6 +142,18 @@ class LineClient(aiomqtt.Client):
         except BaseException:
             self._abandon()
             raise
+
+    async def _wait_for(self, fut: Awaitable[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
+        """Wait as aiomqtt does, but lose no cancellation.
+
+        aiomqtt uses asyncio.wait_for, which before Python 3.12 swallows one that meets the
+        answer: who then waits for the task's end waits for ever (python/cpython#86296).
+        """
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
 
     def hang_up(self) -> None:
         """Cut the connection without a word, so that the broker publishes the will."""

@@ -164,3 +164,18 @@ def _tls(server: LocalServer) -> ssl.SSLContext:
         certificate=server.layout.certificate("server"),
         key=server.layout.key("server"),
     )
+
+
+async def test_a_cancellation_that_meets_the_answer_is_not_lost() -> None:
+    """Whoever ends the task waits for its end; a library that swallows it would have us hang."""
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(
+        LineClient(
+            Endpoint("mqtts", "127.0.0.1", 1), tls=ssl.create_default_context(), identifier="x"
+        )._wait_for(answer, None)
+    )
+    await asyncio.sleep(0)
+    answer.set_result(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
