@@ -1,6 +1,20 @@
-"""What holds for all tests: Hypothesis fails no example for being slow on a busy machine."""
+"""What holds for all tests: Hypothesis fails no example for being slow, and logs go nowhere old."""
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import settings
 
 settings.register_profile("linewatch", deadline=None)
 settings.load_profile("linewatch")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Undo what a command that a test ran in here did to the logs of the whole process.
+
+    It has them go to its standard error, which pytest closes at the end of that test.
+    """
+    yield
+    structlog.reset_defaults()
