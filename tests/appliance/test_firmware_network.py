@@ -6,8 +6,6 @@ DHCP server each in a namespace that leads nowhere.
 
 import configparser
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,9 @@ from linewatch_agent.plan.card import Sim
 from linewatch_agent.plan.sim_profile import profiles
 from tests.appliance.layers import layer
 from tests.appliance.machine import Machine, booted, in_layer
-from tests.appliance.root import base_root
+from tests.appliance.router import router
 from tests.appliance.test_firmware import FIRMWARE, apply
-from tests.support.netns import Netns, namespaces
+from tests.support.netns import namespaces
 
 SIMS = (
     Sim(apn="internet", user="a user", password=r"  b\c;d#e", pin="0123"),
@@ -120,27 +118,6 @@ def test_the_link_file_names_what_it_matches() -> None:
     assert "ID_NET_LINK_FILE=/etc/systemd/network/70-linewatch-usb.link" not in said
 
 
-@contextmanager
-def _router(netns: Netns, device: str, net: str) -> Iterator[None]:
-    """Serve DHCP at one end of a cable."""
-    netns.run("ip", "address", "add", f"{net}.1/24", "dev", device)
-    options = [f"--interface={device}", f"--dhcp-range={net}.100,{net}.100,255.255.255.0,1h"]
-    options += [
-        "--port=0",
-        "--no-daemon",
-        "--bind-interfaces",
-        "--leasefile-ro",
-        "--conf-file=/dev/null",
-    ]
-    options += ["--user=root", "--pid-file="]
-    command = netns.inside("chroot", str(base_root()), "/usr/sbin/dnsmasq", *options)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            yield
-        finally:
-            server.kill()
-
-
 def _default_routes(machine: Machine) -> dict[str, int]:
     """Return device to metric of the IPv4 default routes of the main table."""
     rows = [row.split() for row in machine.run("ip", "-4", "route", "show", "default").splitlines()]
@@ -158,9 +135,9 @@ def test_every_route() -> None:
             machine.plug("enu1u1", one.name, "peer0", mac=mac)
             machine.plug("enu1u2", two.name, "peer0", mac=mac)
             with (
-                _router(home, "peer0", "192.168.1"),
-                _router(one, "peer0", "192.168.8"),
-                _router(two, "peer0", "192.168.8"),
+                router(home, "peer0", "192.168.1"),
+                router(one, "peer0", "192.168.8"),
+                router(two, "peer0", "192.168.8"),
             ):
                 wanted = {"eth0", "enu1u1", "enu1u2"}
                 machine.wait_until(

@@ -18,8 +18,7 @@ from linewatch_agent.releases.trial import read_trial
 from tests.appliance.layers import layer
 from tests.appliance.machine import Machine, booted, in_layer
 from tests.appliance.package import EPOCH, HERE, build, make_release
-from tests.support.netns import namespaces
-from tests.support.world import HOME4, ISP4, World
+from tests.support.world import HOME4, ISP4, World, behind_a_cable
 from tools.deb.__main__ import PROJECT
 from tools.deb.archive import write_archive
 
@@ -67,16 +66,8 @@ def config(key: str) -> str:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[World]:
     """The server and its broker behind the cable."""
-    with namespaces("home") as (netns,):
-        for address in (HOME4, *DOMESTIC, *ABROAD):
-            netns.run("ip", "address", "add", f"{address}/32", "dev", "lo")
-        here = World(netns, netns, tmp_path)
-        try:
-            here.set_up_server()
-            here.start_server()
-            yield here
-        finally:
-            here.stop_all()
+    with behind_a_cable(tmp_path, *DOMESTIC, *ABROAD) as here:
+        yield here
 
 
 def hasty_checkout(folder: Path) -> Path:

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from tests.appliance.layers import Layer, layer
 from tests.appliance.machine import Machine, booted
 from tests.appliance.package import package
 from tests.appliance.root import ROOT
-from tests.support.netns import Netns, namespaces
-from tests.support.world import HOME4, ISP4, World
+from tests.appliance.router import router
+from tests.support.world import HOME4, ISP4, World, behind_a_cable
 
 APPLY = ROOT / "firmware-config" / "apply.sh"
 SEED = ROOT / "firmware-config" / "seed-card"
-PREFIX = ISP4.rpartition(".")[0]
+NET = ISP4.rpartition(".")[0]
 CARD = f"""
 [schedule]
 period_s = 1.0
@@ -54,31 +53,8 @@ retry_max_s = 2.0
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[World]:
     """A home without DHCP yet: the server and its broker run behind the cable."""
-    with namespaces("home") as (netns,):
-        netns.run("ip", "address", "add", f"{HOME4}/32", "dev", "lo")
-        here = World(netns, netns, tmp_path)
-        try:
-            here.set_up_server()
-            here.start_server()
-            yield here
-        finally:
-            here.stop_all()
-
-
-@contextmanager
-def dhcp(netns: Netns, folder: Path, device: str) -> Iterator[None]:
-    """Give out addresses at a device, and names: every name leads to the server."""
-    command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]
-    command += [f"--interface={device}", "--bind-interfaces", "--except-interface=lo"]
-    command += [f"--dhcp-range={PREFIX}.100,{PREFIX}.110,1h", f"--dhcp-option=3,{ISP4}"]
-    command += [f"--dhcp-leasefile={folder / 'leases'}", "--user=root", f"--address=/#/{HOME4}"]
-    with (folder / "dhcp.log").open("wb") as log:
-        server = subprocess.Popen(netns.inside(*command), stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        server.terminate()
-        server.wait(10)
+    with behind_a_cable(tmp_path) as here:
+        yield here
 
 
 def image(made: Layer) -> None:
@@ -130,8 +106,7 @@ def test_a_flashed_card_becomes_a_probe_without_a_keystroke(home: World, tmp_pat
         for boot in range(2):
             with booted(card) as machine:
                 machine.plug("eth0", home.home.name, "home0")
-                home.home.run("ip", "address", "add", f"{ISP4}/24", "dev", "home0")
-                with dhcp(home.home, tmp_path, "home0"):
+                with router(home.home, "home0", NET, names_lead_to=HOME4):
                     machine.wait_until(partial(synced, machine), f"boot {boot}: syncing")
                     said = machine.run("linewatch-agent", "status")
                     machine.run("linewatch-agent", "doctor")  # fails if anything is wrong

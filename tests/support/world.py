@@ -231,6 +231,24 @@ def world(folder: Path) -> Iterator[World]:
             here.stop_all()
 
 
+@contextmanager
+def behind_a_cable(folder: Path, *addresses: str) -> Iterator[World]:
+    """Make a home whose server and broker run; a machine that a test boots is plugged in later.
+
+    Its addresses, HOME4 and those given, answer whoever is on that cable.
+    """
+    with namespaces("home") as (netns,):
+        for address in (HOME4, *addresses):
+            netns.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        here = World(netns, netns, folder)
+        try:
+            here.set_up_server()
+            here.start_server()
+            yield here
+        finally:
+            here.stop_all()
+
+
 def boottime_ms() -> int:
     """Return CLOCK_BOOTTIME in ms: the clock that records are placed by."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

@@ -8,7 +8,7 @@ anything is Signal.Setup. Source: ModemManager's D-Bus interfaces.
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from linewatch_agent.modems.values import BearerValues, ModemValues
@@ -74,7 +74,7 @@ class Connection:
     async def modems(self) -> list[str]:
         """Return the paths of the modems that there are."""
         method = "org.freedesktop.DBus.Introspectable.Introspect"
-        answer = await self._call(NAME, MODEMS, method)
+        answer = await self._call(MODEMS, method)
         if answer is None:
             # Not the same as none: that would be taken for modems gone.
             raise NoModemManagerError("ModemManager does not list its modems")
@@ -111,7 +111,7 @@ class Connection:
     async def ask_for_signal(self, modem: str) -> bool:
         """Ask a modem to measure its signal now and then; return whether it will."""
         body = [SIGNAL_EVERY_S]
-        return await self._call(NAME, modem, f"{_SIGNAL}.Setup", "u", body) is not None
+        return await self._call(modem, f"{_SIGNAL}.Setup", "u", body) is not None
 
     async def _bearer(self, path: str) -> BearerValues:
         names = ("Connected", "ConnectionError", "Ip4Config")
@@ -122,23 +122,24 @@ class Connection:
 
     async def _get(self, path: str, interface: str, name: str) -> Any:
         assert (interface, name) in FIELDS
-        method = "org.freedesktop.DBus.Properties.Get"
-        answer = await self._call(NAME, path, method, "ss", [interface, name])
-        return None if answer is None else answer[0].value
+        with _ending():
+            return await self._bus.get(NAME, path, interface, name)
 
     async def _call(
-        self,
-        to: str,
-        path: str,
-        method: str,
-        signature: str = "",
-        body: list[Any] | None = None,
+        self, path: str, method: str, signature: str = "", body: list[Any] | None = None
     ) -> list[Any] | None:
         """Return an answer's body; None: an error came back."""
-        try:
-            return await self._bus.call(to, path, method, signature, body)
-        except ServiceEndedError:
-            raise NoModemManagerError("ModemManager ended while it was asked") from None
+        with _ending():
+            return await self._bus.call(NAME, path, method, signature, body)
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """Tell that ModemManager ended as such."""
+    try:
+        yield
+    except ServiceEndedError:
+        raise NoModemManagerError("ModemManager ended while it was asked") from None
 
 
 def _plain(table: Mapping[str, Any] | None) -> dict[str, Any]:

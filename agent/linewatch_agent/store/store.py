@@ -544,9 +544,7 @@ class Store:
             give_up(self._db, choice, after)
             after.save(self._db)
             written = self._write(gaps)
-        self._summary = after
-        self._summary.unwritten = 0
-        self._accept(written)
+        self._gave_up(after, written)
         dropped = tuple(SealedRange(s.stream, s.first_seq, s.last_seq) for s in choice.drop)
         return Thinned(dropped, gaps)
 
@@ -614,11 +612,16 @@ class Store:
 
     def _close(self, stream: Stream, block: OpenBlock, records: Sequence[Record]) -> _Written:
         """Make segments of a block and of records that are in no frame yet."""
-        row = self._streams[stream].row
-        segments = block.close(row.head, self._keys.current, more=records)
-        after = replace(row, head=put_segments(self._db, stream, segments))
-        save_stream(self._db, stream, after)
-        return _Written(stream, block, records, closed=after)
+        head = self._streams[stream].row.head
+        segments = block.close(head, self._keys.current, more=records)
+        return _Written(stream, block, records, closed=self._append(stream, segments))
+
+    def _append(self, stream: Stream, segments: Sequence[bytes]) -> StreamRow:
+        """Put segments at the end of the chain, inside a transaction; return the row then."""
+        head = put_segments(self._db, stream, segments)
+        row = replace(self._streams[stream].row, head=head)
+        save_stream(self._db, stream, row)
+        return row
 
     def _note_segments(self, stream: Stream, head: ChainHead) -> SealedRange:
         """Note the segments up to the chain's new end, before that is the stream's."""
@@ -640,12 +643,10 @@ class Store:
 
     def _put(self, stream: Stream, segments: Sequence[bytes]) -> None:
         """Put segments in place of the journal's frames, in one transaction."""
-        state = self._streams[stream]
         with self._db.transaction():
-            row = replace(state.row, head=put_segments(self._db, stream, segments))
-            save_stream(self._db, stream, row)
+            row = self._append(stream, segments)
         self._note_segments(stream, row.head)
-        state.row = row
+        self._streams[stream].row = row
 
     def _recover(self, stream: Stream) -> None:
         """Make segments of the frames that the last run left in its journal."""
@@ -678,8 +679,12 @@ class Store:
             after.thinned(row.where)
             after.save(self._db)
             written = self._write(gaps)
+        self._gave_up(after, written)
+
+    def _gave_up(self, after: Summary, written: Sequence[_Written]) -> None:
+        """Go on with the summary that was just saved, and with the gaps that were written."""
+        after.unwritten = 0
         self._summary = after
-        self._summary.unwritten = 0
         self._accept(written)
 
     def _gaps(self, lost: Sequence[SealedRange], reason: GapReason) -> tuple[Gap, ...]:

@@ -262,20 +262,19 @@ class Session:
                 await asyncio.sleep(OLD_STEP_S)
                 continue
             await self._tell_keys()
-            self._link.backend.traffic(
-                self._way.line, bytes_out=len(segment.data) + PACKET_BYTES, bytes_in=ANSWER_BYTES
-            )
-            topic = topics.segments(self._link.probe, segment.stream)
-            await self.client.publish(topic, segment.data, qos=1, timeout=PUBLISH_BUDGET_S)
+            await self._hand_over(segment.stream, segment.data)
 
     async def _publish(self, stream: Stream, segment: LoadedSegment) -> None:
-        self._link.backend.traffic(
-            self._way.line, bytes_out=len(segment.data) + PACKET_BYTES, bytes_in=ANSWER_BYTES
-        )
-        await self.client.publish(
-            topics.segments(self._link.probe, stream), segment.data, qos=1, timeout=PUBLISH_BUDGET_S
-        )
+        await self._hand_over(stream, segment.data)
         self._link.feed(Published(stream, segment.first, segment.last))
+
+    async def _hand_over(self, stream: Stream, data: bytes) -> None:
+        """Publish a segment, and count its bytes; return when the broker has it."""
+        self._link.backend.traffic(
+            self._way.line, bytes_out=len(data) + PACKET_BYTES, bytes_in=ANSWER_BYTES
+        )
+        topic = topics.segments(self._link.probe, stream)
+        await self.client.publish(topic, data, qos=1, timeout=PUBLISH_BUDGET_S)
 
 
 def _code(granted: int | ReasonCode) -> int:

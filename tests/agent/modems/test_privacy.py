@@ -47,10 +47,10 @@ async def test_no_identifier_is_ever_asked_for(modems: Modems, rounds: Rounds) -
 async def test_the_list_would_show_it(modems: Modems) -> None:
     """Whoever asks for a whole interface, or for the objects at once, is seen."""
     async with connected() as bus:
-        await bus._call(NAME, f"{MODEMS}/0", "org.freedesktop.DBus.Properties.GetAll", "s", [NAME])
+        await bus._call(f"{MODEMS}/0", "org.freedesktop.DBus.Properties.GetAll", "s", [NAME])
         root = "/org/freedesktop/ModemManager1"
         whole = "org.freedesktop.DBus.ObjectManager.GetManagedObjects"
-        answer = await bus._call(NAME, root, whole)
+        answer = await bus._call(root, whole)
     assert SECRETS["Imei"] in str(answer)
     assert [allowed(call) for call in modems.asked()] == [False, False]
 
