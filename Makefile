@@ -4,6 +4,8 @@
 PYTHON := .venv/bin/python
 # Sent on to what a target runs, e.g. make demo ARGS="--outage 60"
 ARGS ?=
+# What `make sim` runs: a scenario, or the fault simulator if there is only a seed.
+SIM = $(if $(SCENARIO),tests.sim $(SCENARIO),$(if $(SEED),tests.chaos,tests.sim kazakhstan-2022))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -20,9 +22,9 @@ lab: ## play a scenario with real programs in namespaces (SCENARIO=kazakhstan-20
 	@tools/bootstrap test
 	@$(PYTHON) -m tests.lab $(or $(SCENARIO),--list) $(ARGS)
 
-sim: ## a scenario at full length on simulated time, in minutes (SCENARIO=kazakhstan-2022)
-	@tools/bootstrap test
-	@$(PYTHON) -m tests.sim $(or $(SCENARIO),kazakhstan-2022) $(ARGS)
+sim: ## on simulated time: a scenario (SCENARIO=kazakhstan-2022), or a life full of faults (SEED=7)
+	@tools/bootstrap venv
+	@$(PYTHON) -m $(SIM) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 soak: ## the agent for hours under faults: does it stay its size? (ARGS="--hours 8"; needs root)
 	@tools/bootstrap test

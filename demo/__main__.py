@@ -249,6 +249,9 @@ def _account(console: Console, demo: Demo) -> int:
     console.print(f"stored at the server exactly once     {audit['stored'] - audit['duplicates']}")
     console.print(f"stored more than once                 {audit['duplicates']}")
     console.print(f"missing                               {missing}")
+    console.print()
+    again = f".venv/bin/linewatch-server run {folder / 'server'}"
+    console.print(f"To look at the pages again: {again}", markup=False, highlight=False)
     return 0 if missing == 0 and audit["duplicates"] == 0 else 1
 
 

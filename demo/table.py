@@ -69,7 +69,14 @@ def render(
     table.add_column("newest last; ms, or what failed", no_wrap=True)
     for line, what, results in history.rows(width=width):
         table.add_row(line, what, results)
-    return Group(table, _ledger(status, stored))
+    return Group(table, *_without_lines(status), _ledger(status, stored))
+
+
+def _without_lines(status: dict[str, Any] | None) -> list[Text]:
+    if status is None or any(line["usable"] for line in status["lines"]):
+        return []
+    said = "No line is usable (see above), so nothing is measured until one is."
+    return [Text(said, style="yellow")]
 
 
 def _ledger(status: dict[str, Any] | None, stored: int | None) -> Text:
@@ -102,6 +109,11 @@ _FAILURES = {
     "connection_reset": "reset",
     "dns_nxdomain_error": "nxdomn",
     "dns_server_failure": "srvfail",
+    "http_unexpected_redirect": "moved",
+    "http_unexpected_page": "altered",
+    "dns_invented_answer": "invent",
+    "no_gateway": "nogate",
+    "no_resolver": "noname",
     "permission_denied": "noperm",
 }
 """OONI's names cut to what a column holds; the page shows them whole."""

@@ -87,9 +87,15 @@ main() {
 options() {
     while [ $# -gt 0 ]; do
         case "$1" in
-            --root) ROOT=${2:?apply.sh: --root needs a folder} && shift ;;
-            --boot) BOOT=${2:?apply.sh: --boot needs a folder} && shift ;;
-            --deb) DEB=${2:?apply.sh: --deb needs a file} && shift ;;
+            --root | --boot | --deb)
+                [ -n "${2:-}" ] || die "$1 needs a name after it; see apply.sh --help"
+                case "$1" in
+                    --root) ROOT=$2 ;;
+                    --boot) BOOT=$2 ;;
+                    --deb) DEB=$2 ;;
+                esac
+                shift
+                ;;
             --install) INSTALL=yes ;;
             --list)
                 printf '%s\n' "${FILES[@]}" "${BOOT_FILES[@]}" "${MERGED[@]}"
@@ -104,7 +110,11 @@ options() {
         shift
     done
     ROOT=${ROOT%/}
+    # One that was named must be right; else a plain Debian has none.
+    [ -z "$BOOT" ] || [ -f "$BOOT/config.txt" ] ||
+        die "$BOOT is not a Raspberry Pi's first partition: there is no config.txt"
     BOOT=${BOOT:-$ROOT/boot/firmware}
+    [ -z "$DEB" ] || [ -f "$DEB" ] || die "there is no file $DEB; \`make deb\` makes it in dist/"
 }
 
 check_system() {
@@ -214,6 +224,7 @@ is_persons_own() {
 merge_config() {
     local at=$BOOT/config.txt new
     new=$(mktemp)
+    # shellcheck disable=SC1003 # `$a\` ends a last line that has no end.
     awk -v begin="$BEGIN" -v end="$END" '
         $0 == begin { skip = 1 }
         !skip { print }
@@ -247,27 +258,33 @@ install_packages() {
     done < <(rows "$HERE/packages.txt")
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$INSTALL" = no ]; then
+        # Without it dpkg would leave the package half installed, and apt in its way.
+        [ -z "$DEB" ] || [[ " ${missing[*]} " != *" python3 "* ]] ||
+            die "the package needs python3, which is missing: add --install"
         say "missing  packages: ${missing[*]} (apply.sh --install installs them)"
         return
     fi
     say "installs ${missing[*]}"
+    # First what an installation that was cut off left behind.
     inside env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c \
-        'apt-get -q update && apt-get -q install -y --no-install-recommends "$@"' sh "${missing[@]}" ||
+        'apt-get -q update && apt-get -q install -y --fix-broken --no-install-recommends &&
+        apt-get -q install -y --no-install-recommends "$@"' sh "${missing[@]}" ||
         die "apt-get failed (its words are above); is there a network, and can this machine run the image's programs?"
     did "packages: ${missing[*]}"
 }
 
 install_deb() {
     [ -n "$DEB" ] || return 0
-    [ -f "$DEB" ] || die "there is no file $DEB"
     local name version have
     name=$(dpkg-deb -f "$DEB" Package)
     version=$(dpkg-deb -f "$DEB" Version)
     have=$(dpkg-query --admindir="$ROOT/var/lib/dpkg" -W -f '${db:Status-Abbrev}${Version}' "$name" 2>/dev/null || true)
     [ "$have" != "ii $version" ] || return 0
     cp "$DEB" "$ROOT/tmp/linewatch.deb"
-    inside dpkg -i /tmp/linewatch.deb || die "dpkg failed (its words are above)"
+    local failed=no
+    inside dpkg -i /tmp/linewatch.deb || failed=yes
     rm "$ROOT/tmp/linewatch.deb"
+    [ "$failed" = no ] || die "dpkg failed (its words are above)"
     did "package $name $version"
 }
 

@@ -7,7 +7,6 @@ to do, and exit code 1.
 import argparse
 import asyncio
 import faulthandler
-import json
 import logging
 import sys
 from pathlib import Path
@@ -17,9 +16,9 @@ import structlog
 from linewatch_agent.care_commands import add_care_commands
 from linewatch_agent.own_version import own_version
 from linewatch_agent.plan.vitals import MEMORY_BYTES_MAX
+from linewatch_agent.reading_commands import add_reading_commands
+from linewatch_agent.usual_places import add_config, add_state
 from linewatch_core.errors import LinewatchError, first_error
-
-DEFAULT_STATE = Path("/var/lib/linewatch")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,22 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    lines = commands.add_parser("lines", help="list the lines found, and what is wrong with them")
-    _add_config(lines)
-    _add_state(lines)
-    lines.add_argument("--json", action="store_true", help="as JSON")
-    lines.set_defaults(command=_lines)
-
-    check = commands.add_parser("check-config", help="check a configuration file")
-    check.add_argument("config", type=Path, metavar="FILE")
-    check.set_defaults(command=_check_config)
-
-    example = commands.add_parser("example-config", help="print a commented configuration")
-    example.set_defaults(command=_example_config)
+    add_reading_commands(commands)
 
     enrol = commands.add_parser("enrol", help="make this machine a probe of a fleet")
     enrol.add_argument("token", type=Path, metavar="TOKENFILE")
-    _add_state(enrol)
+    add_state(enrol)
     enrol.set_defaults(command=_enrol)
 
     first = commands.add_parser("first-boot", help="take in what a person put on the card (root)")
@@ -70,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     first.set_defaults(command=_first_boot)
 
     run = commands.add_parser("run", help="measure, until stopped")
-    _add_config(run)
-    _add_state(run)
+    add_config(run)
+    add_state(run)
     run.add_argument(
         "--memory-max-mb",
         type=int,
@@ -80,11 +68,6 @@ def _parser() -> argparse.ArgumentParser:
         help="end in order when it takes more, to be started anew (default: %(default)s)",
     )
     run.set_defaults(command=_run)
-
-    status = commands.add_parser("status", help="say how the running agent is")
-    _add_state(status)
-    status.add_argument("--json", action="store_true", help="as JSON")
-    status.set_defaults(command=_status)
 
     add_care_commands(commands)
 
@@ -95,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write what the server lacks to a USB stick")
     export.add_argument("directory", type=Path, metavar="DIR", help="a folder on the stick")
-    _add_state(export)
+    add_state(export)
     export.add_argument(
         "--all", action="store_true", dest="everything", help="also what the server has"
     )
@@ -104,16 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.set_defaults(command=_export)
     return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="default: the defaults")
-
-
-def _add_state(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--state", type=Path, default=DEFAULT_STATE, metavar="DIR", help=f"default: {DEFAULT_STATE}"
-    )
 
 
 def _set_up_logs(*, verbose: bool) -> None:
@@ -129,50 +102,6 @@ def _set_up_logs(*, verbose: bool) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-
-
-def _lines(options: argparse.Namespace) -> int:
-    from linewatch_agent.lines import explain, explain_json, find_lines_once, machine_problems
-    from linewatch_agent.modems.once import ask_modems
-    from linewatch_agent.plan_file import read_plan
-    from linewatch_agent.watcher import load_line_ids
-
-    config = read_plan(options.config).config
-
-    found = asyncio.run(find_lines_once(config, load_line_ids(options.state)))
-    lines, modems, trouble = asyncio.run(ask_modems(found))
-    problems = [*machine_problems(lines), *trouble]
-    if options.json:
-        print(explain_json(lines, problems, modems).decode())
-    else:
-        print(explain(lines, problems, modems))
-    return 0 if any(line.usable for line in lines) else 1
-
-
-def _check_config(options: argparse.Namespace) -> int:
-    from linewatch_agent.lines import find_lines
-    from linewatch_agent.plan.data_use import advice, estimate, megabytes
-    from linewatch_agent.plan_file import read_plan
-    from linewatch_agent.watcher import load_line_ids
-
-    plan = read_plan(options.config)
-    lines = find_lines(plan.config, load_line_ids(DEFAULT_STATE))
-    print(f"{options.config} is right: {len(plan.targets)} targets")
-    for line, use in estimate(plan.config, plan.targets, lines).items():
-        print(
-            f"  {line}: up to {use.records_per_day:,} records a day, "
-            f"{megabytes(use.bytes_per_month)} MB a month"
-        )
-    for sentence in advice(plan.config, plan.targets, lines):
-        print(f"  note: {sentence}")
-    return 0
-
-
-def _example_config(_: argparse.Namespace) -> int:
-    from linewatch_agent.config_file import default_config_text
-
-    print(default_config_text(), end="")
-    return 0
 
 
 def _enrol(options: argparse.Namespace) -> int:
@@ -197,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
     from linewatch_agent.app import Agent
     from linewatch_agent.identity.identity import load_identity
     from linewatch_agent.plan_file import read_plan
+    from linewatch_agent.running import run
     from linewatch_agent.snapshot import snapshot
 
     plan = read_plan(options.config)
@@ -204,7 +134,7 @@ def _run(options: argparse.Namespace) -> int:
 
     async def measure() -> None:
         agent = Agent(options.state, plan, identity)
-        await agent.run(snapshot, memory_bytes_max=options.memory_max_mb * 1_000_000)
+        await run(agent, snapshot, memory_bytes_max=options.memory_max_mb * 1_000_000)
 
     # Where it hung, if the watchdog ends it by SIGABRT.
     faulthandler.enable()
@@ -214,30 +144,6 @@ def _run(options: argparse.Namespace) -> int:
         if group.split(LinewatchError)[1] is not None:
             raise
         raise first_error(group) from None
-    return 0
-
-
-def _status(options: argparse.Namespace) -> int:
-    from linewatch_agent.status import NotRunningError, ask
-    from linewatch_agent.status_words import in_words, stopped_in_words
-    from linewatch_agent.store.database import StoreError
-    from linewatch_agent.store.peek import peek
-
-    try:
-        status = ask(options.state)
-    except NotRunningError as error:
-        try:
-            kept = peek(options.state)
-        except StoreError:
-            raise error from None
-        store = {"committed": kept.committed, "backlog": kept.backlog, "bytes": kept.bytes}
-        if options.json:
-            print(json.dumps({"running": False, "store": store}, indent=2))
-        else:
-            print(stopped_in_words(store))
-        print(f"linewatch-agent: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(status, indent=2) if options.json else in_words(status))
     return 0
 
 

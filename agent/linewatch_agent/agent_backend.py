@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from linewatch_agent import clock
 from linewatch_agent.lines.connect import connect_over
-from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.mqtt.opening import open_socket
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.plan.line import Line
 from linewatch_agent.store.database import StoreFullError
@@ -46,7 +46,8 @@ class AgentBackend:
         endpoints: Sequence[Endpoint],
         bound: bool,
         version: str,
-        on_traffic: Callable[[str, int], None] = lambda _, __: None,
+        on_traffic: Callable[..., None] = lambda _, __, **___: None,
+        may_connect: Callable[[str], bool] = lambda _: True,
         on_ack: Callable[[Stream, StreamAck], Awaitable[None]] | None = None,
         old_stores: OldStores | None = None,
     ) -> None:
@@ -55,7 +56,9 @@ class AgentBackend:
         Args:
             old_stores: what stores that were set aside still have to send.
             on_ack: is told what the server has in durable storage, once that is written down.
-            on_traffic: takes the line and the bytes, both ways, that the uplink used.
+            on_traffic: takes the line and the bytes, both ways, that the uplink used, and as
+                `opening` whether for connecting.
+            may_connect: whether a line's month allows a connection now.
             bound: connect over each line in turn; else as the machine routes.
         """
         self._store = store
@@ -69,24 +72,25 @@ class AgentBackend:
         self._bound = bound
         self._version = version
         self._on_traffic = on_traffic
+        self._may_connect = may_connect
         self._on_ack = on_ack
         self.bytes_out: Counter[str] = Counter()
         self.bytes_in: Counter[str] = Counter()
 
     def ways(self) -> Sequence[Way]:
-        """Return every endpoint over every usable line, endpoints first."""
+        """Return every endpoint over every usable line that may connect now, endpoints first."""
         if not self._bound:
             return [Way(endpoint, None, open_socket) for endpoint in self._endpoints]
         return [
             Way(endpoint, line.id, connect_over(line))
             for endpoint in self._endpoints
             for line in self._lines()
-            if line.usable
+            if line.usable and self._may_connect(line.id)
         ]
 
     async def next_conn(self) -> int:
         """Count a connection, durably."""
-        return await self._stored(self._store.next_conn)
+        return await self._stored(self._store.kept.next_conn)
 
     def status(self, conn: int, *, state: str) -> Status:
         """Return what a birth, a will or a clean end says; of the host it says nothing."""
@@ -145,20 +149,22 @@ class AgentBackend:
         """Take the time that the first ack of a connection carries."""
         self._timekeeper.server_time(ack, birth_sent_s=birth_sent_s)
 
-    def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
+    def traffic(
+        self, line: str | None, *, bytes_out: int, bytes_in: int, opening: bool = False
+    ) -> None:
         """Count bytes of the uplink, per line; without a binding nobody knows which."""
         self.bytes_out[line or ""] += bytes_out
         self.bytes_in[line or ""] += bytes_in
         if line is not None:
-            self._on_traffic(line, bytes_out + bytes_in)
+            self._on_traffic(line, bytes_out + bytes_in, opening=opening)
 
     def recall(self) -> bytes | None:
         """Return what `remember` was last given, or None."""
-        return self._store.recall(MEMORY)
+        return self._store.kept.recall(MEMORY)
 
     async def remember(self, memory: bytes) -> None:
         """Keep some bytes over a restart."""
-        await self._stored(lambda: self._store.remember(MEMORY, memory))
+        await self._stored(lambda: self._store.kept.remember(MEMORY, memory))
 
     async def _stored(self, function: Callable[[], _T]) -> _T:
         """Run `function` on the store's thread; a full disk ends the session only."""

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linewatch_agent.usual_places import add_state
+
 if TYPE_CHECKING:
     from linewatch_agent.doctor.findings import Finding
-
-STATE = Path("/var/lib/linewatch")
 
 
 def add_care_commands(
@@ -35,7 +35,7 @@ def add_care_commands(
     )
     _add_places(footprint)
     footprint.add_argument(
-        "--minutes", type=float, default=10.0, metavar="N", help="how long (default: %(default)g)"
+        "--minutes", type=float, default=60.0, metavar="N", help="how long (default: %(default)g)"
     )
     footprint.add_argument(
         "--start", action="store_true", help="start an agent for it (stop the service before)"
@@ -48,9 +48,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="default: the usual one, or the defaults"
     )
-    parser.add_argument(
-        "--state", type=Path, default=STATE, metavar="DIR", help=f"default: {STATE}"
-    )
+    add_state(parser)
 
 
 def _doctor(options: argparse.Namespace) -> int:

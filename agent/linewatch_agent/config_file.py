@@ -1,6 +1,5 @@
 """Read the probe's configuration file from disk: the shell of plan/config.py."""
 
-from importlib import resources
 from pathlib import Path
 
 from linewatch_agent.plan.config import Config, ConfigError, load_config
@@ -24,4 +23,4 @@ def read_config(path: Path | None) -> Config:
 
 def default_config_text() -> str:
     """Return a commented example file; it means the same as an empty one."""
-    return resources.files(__package__).joinpath("linewatch.example.toml").read_text("utf-8")
+    return Path(__file__).with_name("linewatch.example.toml").read_text("utf-8")

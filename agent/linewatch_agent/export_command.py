@@ -20,7 +20,8 @@ from linewatch_agent.store.giving import Wanted, give
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.opening import damaged_stores, lock_directory
 from linewatch_agent.store.salvage import salvage
-from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
+from linewatch_agent.store.store import Store, open_store
+from linewatch_agent.store.values import Owner, StoreLimits
 from linewatch_core.ids import EPOCH_RANDOM_BYTES, Epoch
 from linewatch_core.records import Stream
 from linewatch_core.segment.sealing import RecipientKey

@@ -9,7 +9,15 @@ Source: docs/volunteer.md, docs/decisions/0020-first-boot.md.
 from pathlib import Path
 
 from linewatch_agent.card.configure import configure
-from linewatch_agent.card.files import CONFIG_NAMES, TOKEN_NAMES, CardError, CardFile, find, tell
+from linewatch_agent.card.files import (
+    CONFIG_NAMES,
+    TOKEN_NAMES,
+    CardError,
+    CardFile,
+    find,
+    formatted,
+    tell,
+)
 from linewatch_agent.card.join import join
 from linewatch_agent.card.report import Report
 
@@ -27,8 +35,16 @@ def first_boot(boot: Path, root: Path) -> Report:
         return report
     config = _found(boot, CONFIG_NAMES, report)
     token = _found(boot, TOKEN_NAMES, report)
-    if config is not None:
+    if config is not None and config.empty:
+        # An editor or a power cut leaves such a one; the probe keeps what it was told before.
+        report.problems.append(f"cannot use {config.path.name}: it is empty; copy it again")
+    elif config is not None:
         report.attempt(lambda: configure(config, root, report))
+    report.problems += [
+        f"cannot use {name}: it is a formatted document; save it as plain text, with a name that "
+        "ends in .toml or .txt"
+        for name in formatted(boot)
+    ]
     report.attempt(lambda: join(config, token, root, report))
     report.attempt(lambda: tell(boot, report.problems))
     return report

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from linewatch_agent import clock
 from linewatch_agent.led.meaning import Health, LineHealth, kinds_of
 from linewatch_agent.watcher import load_line_ids
-from linewatch_core.records import LineKind, Sim
+from linewatch_core.modem_words import Sim
+from linewatch_core.records import LineKind
 
 if TYPE_CHECKING:
     from linewatch_agent.app import Agent

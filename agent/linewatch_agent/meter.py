@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from linewatch_agent.plan.budget import EVERYTHING, Allowance, allowance, month_cap_bytes
+from linewatch_agent.plan.budget import (
+    EVERYTHING,
+    PURSE_BYTES_MAX,
+    Allowance,
+    allowance,
+    month_cap_bytes,
+    purse,
+)
 from linewatch_agent.plan.ledger import (
     LineLedger,
     Purpose,
@@ -51,6 +58,7 @@ class Meter:
         self._targets = targets
         self._ledgers: dict[str, LineLedger] = {}
         self._allowed: dict[str, Allowance] = {}
+        self._purses: dict[str, float] = {}
         self._at_ms: int | None = None
         if kept is not None:
             try:
@@ -70,6 +78,13 @@ class Meter:
             if cap is not None:
                 load = load_of(self._config, self._targets, line.families)
                 allowed = allowance(ledger, load, cap_bytes=cap)
+                self._purses[line.id] = purse(
+                    self._purses.get(line.id, PURSE_BYTES_MAX),
+                    ledger,
+                    load,
+                    cap_bytes=cap,
+                    after_s=elapsed_ms / 1000,
+                )
             before = self._allowed.get(line.id, EVERYTHING)
             if allowed.step != before.step:
                 log.info("budget_step_changed", line=line.id, step=allowed.step)
@@ -85,6 +100,10 @@ class Meter:
         cap = month_cap_bytes(self._config, line.kind)
         return cap is None or self.ledger(line.id).spent_bytes + count <= cap
 
+    def may_connect(self, line: str) -> bool:
+        """Return whether a line may spend on a connection to the server now, or must wait."""
+        return self._purses.get(line, PURSE_BYTES_MAX) >= 0
+
     def allowance(self, line: str) -> Allowance:
         """Return what a line may spend on now."""
         return self._allowed.get(line, EVERYTHING)
@@ -97,8 +116,12 @@ class Meter:
         """Count the bytes of a check, both ways."""
         self._ledgers[line] = spend(self.ledger(line), purpose_of(check, role), count)
 
-    def spend_uplink(self, line: str, count: int) -> None:
-        """Count bytes of the uplink, both ways."""
+    def spend_uplink(self, line: str, count: int, *, opening: bool = False) -> None:
+        """Count bytes of the uplink, both ways; `opening`: they went into connecting."""
+        if opening and line in self._purses:
+            before, self._purses[line] = self._purses[line], self._purses[line] - count
+            if before >= 0 > self._purses[line]:
+                log.info("connecting_waits", line=line, reason="too often for this month's data")
         self._ledgers[line] = spend(self.ledger(line), Purpose.UPLINK, count)
 
     def export(self) -> bytes:

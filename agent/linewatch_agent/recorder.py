@@ -19,8 +19,9 @@ from linewatch_agent.plan.rollup import RollUp
 from linewatch_agent.plan.waiting import Waiting
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.spare import Mark, SpareCopy
-from linewatch_agent.store.store import Closing, Store, StoreCounts
+from linewatch_agent.store.store import Store
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import Closing, StoreCounts
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId
 from linewatch_core.records import Body, Check, Record, Sample
@@ -247,6 +248,7 @@ class Recorder:
     def _put(self, body: Body) -> None:
         if not self._waiting:
             self._oldest_s = clock.mono_s()
+            self._wake.set()  # It may be due before what `_rest` sleeps for.
         if self._spare is not None and self._unspared_s is None:
             self._unspared_s = clock.mono_s()
             self._wake.set()

@@ -24,13 +24,11 @@ from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.pace import Pace, pace_of
 from linewatch_agent.plan.schedule import NextRound, Slot, next_round, plan_round
 from linewatch_agent.plan.settings import ScheduleConfig
+from linewatch_agent.running_checks import Running, RunningChecks
 from linewatch_core.records import Check, Sample
 from linewatch_core.targets import Target
 
 log = structlog.get_logger()
-
-HANG_S = 2.0
-"""How long after its own timeout a check is given up: it hangs where no timeout of its own is."""
 
 
 @dataclass(slots=True)
@@ -42,19 +40,6 @@ class LineWork:
     families: set[int]
     bytes_out: int = 0
     bytes_in: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """A check that has begun and not ended; two of the same ms are two.
-
-    It is given up at `give_up_s` of the loop's time; then `hangs` is set.
-    """
-
-    began_ms: int
-    task: "asyncio.Task[None]"
-    give_up_s: float
-    hangs: bool = False
 
 
 @dataclass(slots=True)
@@ -105,9 +90,8 @@ class Sampler:
         self._on_spent = on_spent
         self._on_round = on_round
         self._lines: dict[str, LineWork] = {}
-        self._running: set[Running] = set()
+        self._running = RunningChecks()
         self._slack = Slack()
-        self._watch: asyncio.TimerHandle | None = None
         self._asked: list[tuple[str, Target, Check]] = []
         self._due_ms: int | None = None
         self.state = SamplerState()
@@ -140,7 +124,7 @@ class Sampler:
 
     def safe_ms(self) -> int:
         """Return the time before which every check that began has ended."""
-        return min((running.began_ms for running in self._running), default=clock.mono_ms())
+        return self._running.safe_ms()
 
     def late_s(self) -> float:
         """Return how long ago the rounds' next step was due; 0 if it isn't yet."""
@@ -217,50 +201,18 @@ class Sampler:
                 tasks.create_task(self._measure(work, slot, families[0], pace.timeout_s))
 
     async def _measure(self, work: LineWork, slot: Slot, family: int, timeout_s: float) -> None:
-        running = self._begin(slot, timeout_s)
+        limit_s = time_limit_s(slot.check, slot.target, timeout_s=timeout_s)
+        running = self._running.begin(limit_s)
         try:
             outcome = await self._outcome(running, work.checks, slot, family, timeout_s)
         finally:
-            self._running.discard(running)
+            self._running.end(running)
         work.bytes_out += outcome.bytes_out
         work.bytes_in += outcome.bytes_in
         self._on_spent(work.line.id, slot, outcome.bytes_out + outcome.bytes_in)
         sample = self._sample(work.line.id, slot, running.began_ms, family, outcome)
         self.state.last[sample.line, sample.target, sample.check, family] = sample
         self._on_sample(sample)
-
-    def _begin(self, slot: Slot, timeout_s: float) -> Running:
-        """Note that the present task runs a check, and watch over it.
-
-        One timer watches over all of them: one each would cost more than some checks do.
-        """
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        limit_s = time_limit_s(slot.check, slot.target, timeout_s=timeout_s)
-        running = Running(clock.mono_ms(), task, loop.time() + limit_s + HANG_S)
-        self._running.add(running)
-        if self._watch is None or running.give_up_s < self._watch.when():
-            self._watch_until(running.give_up_s)
-        return running
-
-    def _watch_until(self, at_s: float) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        self._watch = asyncio.get_running_loop().call_at(at_s, self._give_up)
-
-    def _give_up(self) -> None:
-        """End the checks whose time is over, and look again when the next one's is."""
-        assert self._watch is not None
-        due_s, self._watch = self._watch.when(), None
-        rest_s = []
-        for running in self._running:
-            if running.give_up_s > due_s:
-                rest_s.append(running.give_up_s)
-            elif not running.hangs:
-                running.hangs = True
-                running.task.cancel()
-        if rest_s:
-            self._watch_until(min(rest_s))
 
     async def _outcome(
         self, running: Running, checks: LineChecks, slot: Slot, family: int, timeout_s: float
@@ -269,7 +221,7 @@ class Sampler:
             return await checks.run(slot.check, slot.target, family, timeout_s=timeout_s)
         except asyncio.CancelledError:
             # One cancellation may be ours; whoever else asks for the end gets it.
-            if not running.hangs or running.task.uncancel() > 0:
+            if not running.was_given_up():
                 raise
             log.error("check_hangs", check=slot.check.value, target=slot.target.id)
             return Outcome(GENERIC_TIMEOUT)

@@ -77,7 +77,8 @@ def _records() -> Finding:
 
     from linewatch_agent import clock
     from linewatch_agent.store.keys import SigningKeys
-    from linewatch_agent.store.store import Owner, StoreLimits, open_store
+    from linewatch_agent.store.store import open_store
+    from linewatch_agent.store.values import Owner, StoreLimits
     from linewatch_core.ids import EPOCH_RANDOM_BYTES, Epoch, ProbeId
     from linewatch_core.records import Stream
     from linewatch_core.segment.sealing import RecipientKey

@@ -2,16 +2,17 @@
 
 A record is placed by (boot, monotonic) only; wall time appears nowhere but in
 an anchor. No record has a field that could hold an address or an identifier
-of the host. Fields are appended, never reordered or reused: the structs are
-encoded as arrays. Source: docs/wire-format.md.
+of the host. What a check saw is in `details.py`. Source: docs/wire-format.md.
 """
 
 from enum import StrEnum
 from typing import TypeAlias
 
-import msgspec
-
+from linewatch_core.details import Detail
 from linewatch_core.ids import BootId
+from linewatch_core.judging import CachedTruth, VerdictSettings
+from linewatch_core.modem_words import ModemStep, ModemTrouble
+from linewatch_core.written import Struct
 
 RTT_QUANTUM_US = 10
 """Times are stored in steps of 10 µs: below that is the noise of a Pi's own clock path."""
@@ -67,67 +68,6 @@ UNCOUNTED = frozenset({Check.MODEM, Check.TRACE})
 end of a path often drops what a trace sends."""
 
 
-class Sim(StrEnum):
-    """What the modem says of its SIM."""
-
-    READY = "ready"
-    MISSING = "missing"
-    LOCKED = "locked"
-
-
-class Registration(StrEnum):
-    """Where the modem is registered (3GPP TS 27.007, +CREG)."""
-
-    HOME = "home"
-    ROAMING = "roaming"
-    SEARCHING = "searching"
-    DENIED = "denied"
-    IDLE = "idle"
-
-
-class Bearer(StrEnum):
-    """How the data session stands; `refused`: the network said no to the last attempt."""
-
-    UP = "up"
-    DOWN = "down"
-    REFUSED = "refused"
-
-
-class PacketService(StrEnum):
-    """Whether the network serves data at all (3GPP TS 27.007, +CGATT)."""
-
-    ATTACHED = "attached"
-    DETACHED = "detached"
-
-
-class ModemTrouble(StrEnum):
-    """What a modem is reset for; that nothing can be reached is none of it.
-
-    `gone`: it was there, and no longer is; `silent`: it does not answer; `session`: its
-    data session failed, and not by the network's word.
-    """
-
-    GONE = "gone"
-    SILENT = "silent"
-    SESSION = "session"
-
-
-class ModemStep(StrEnum):
-    """What is done to a modem, the mildest first.
-
-    `radio`: its radio is switched off and on; `usb`: its USB device is taken from its
-    drivers and given back; `power`: its USB port is without power for a moment;
-    `reboot`: the probe is started anew.
-    """
-
-    RECONNECT = "reconnect"
-    RADIO = "radio"
-    RESET = "reset"
-    USB = "usb"
-    POWER = "power"
-    REBOOT = "reboot"
-
-
 class AnchorSource(StrEnum):
     """Who said what time it is."""
 
@@ -147,233 +87,6 @@ class GapReason(StrEnum):
     STORE_DAMAGED = "store_damaged"
     OVERRUN = "overrun"
 
-
-class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
-    """The base of all records: immutable, encoded as an array."""
-
-
-class DnsDetail(Struct, tag="dns", frozen=True):
-    """What a DNS check saw.
-
-    Attributes:
-        rcode: the reply's code as text (`NOERROR`, `NXDOMAIN`, ...).
-        answers: the addresses or other data of the first reply, sorted.
-        second: those of a second, differing reply to the same query, sorted; else None.
-        second_after_us: how long after the first it came.
-    """
-
-    rcode: str
-    answers: tuple[str, ...]
-    second: tuple[str, ...] | None = None
-    second_after_us: int | None = None
-
-
-class HttpDetail(Struct, tag="http", frozen=True):
-    """What an HTTP check saw.
-
-    Attributes:
-        status: the HTTP status code.
-        body_bytes: how much of the body was read (the check stops at its limit).
-        body_sha256: the first 16 hexadecimal digits of the SHA-256 of those bytes.
-        location: the redirect's target (host and path, no query), if any.
-        chain_sha256: the first 16 hexadecimal digits of the SHA-256 over the DER
-            certificates as presented, leaf first; None for plain HTTP.
-        issuer_sha256: the same of the DER name of who issued the last certificate
-            presented: the authority that the chain claims, which outlives renewals.
-    """
-
-    status: int
-    body_bytes: int
-    body_sha256: str
-    location: str | None = None
-    chain_sha256: str | None = None
-    issuer_sha256: str | None = None
-
-
-class ThroughputDetail(Struct, tag="throughput", frozen=True):
-    """How fast a body came in, after the first flight of slow start.
-
-    Attributes:
-        bytes: body bytes counted: those after the first 16 KiB, which a sender may
-            send before it knows anything of the line.
-        duration_us: from the end of those 16 KiB to the last byte counted, or to the
-            end of the check where the body had not ended. 0: too short to tell.
-        body_bytes: all body bytes read.
-    """
-
-    bytes: int
-    duration_us: int
-    body_bytes: int
-
-    @property
-    def bytes_per_s(self) -> float | None:
-        """The goodput; None where it was too short to tell."""
-        return self.bytes * 1e6 / self.duration_us if self.duration_us else None
-
-
-class Hop(Struct, frozen=True):
-    """A router that answered: at which time to live, from where, after how long."""
-
-    ttl: int
-    address: str
-    rtt_us: int
-
-
-class TraceDetail(Struct, tag="trace", frozen=True):
-    """The path to a target, without the part that belongs to the host's own network.
-
-    Attributes:
-        hops: those that answered, by ascending `ttl`; none is private, shared (RFC 6598)
-            or of the line's own network, and none comes before `first_ttl`.
-        first_ttl: the first time to live that may be stored.
-        last_ttl: how far the probes went.
-        reached: the target itself answered.
-    """
-
-    hops: tuple[Hop, ...]
-    first_ttl: int
-    last_ttl: int
-    reached: bool
-
-
-class Attempt(StrEnum):
-    """How one fetch of an alternation ended; one letter, so that a row of them is a text."""
-
-    FINE = "f"
-    RESET = "r"
-    DROPPED = "d"
-    CLOSED = "c"
-    ALERT = "a"
-    OFF_DOMAIN = "o"
-    UNREACHED = "u"
-    OTHER = "x"
-
-
-class AlternationDetail(Struct, tag="alternation", frozen=True):
-    """The same address asked in turn for a neutral and for a sensitive name.
-
-    Attributes:
-        neutral, sensitive: one letter of `Attempt` a fetch, in order. The neutral one
-            always goes first: a censor may block an address for minutes after a hit.
-        neutral_hello_us, sensitive_hello_us: median time of the TLS handshake, or up to
-            a certificate refused as another name's; None: none completed, or plain HTTP.
-        neutral_page_us, sensitive_page_us: median time from TCP established to the end
-            of the body; None: none completed.
-        neutral_page, sensitive_page: what the last answered fetch saw.
-    """
-
-    neutral: str
-    sensitive: str
-    neutral_hello_us: int | None = None
-    sensitive_hello_us: int | None = None
-    neutral_page_us: int | None = None
-    sensitive_page_us: int | None = None
-    neutral_page: HttpDetail | None = None
-    sensitive_page: HttpDetail | None = None
-
-    @property
-    def time_ratio(self) -> float | None:
-        """Sensitive over neutral median time, like with like: pages, else handshakes."""
-        for sensitive_us, neutral_us in (
-            (self.sensitive_page_us, self.neutral_page_us),
-            (self.sensitive_hello_us, self.neutral_hello_us),
-        ):
-            if sensitive_us is not None and neutral_us:
-                return sensitive_us / neutral_us
-        return None
-
-
-class NeighbourDetail(Struct, tag="neighbour", frozen=True):
-    """A neighbouring address, asked because the target itself timed out.
-
-    Attributes:
-        address: the neighbour's: the one that answered, else the first one tried.
-        failure: None or `connection_refused` where the neighbour answered.
-        rtt_us: how long the handshake took; None without one.
-    """
-
-    address: str
-    failure: str | None
-    rtt_us: int | None = None
-
-
-class Answer(Struct, frozen=True):
-    """What one way of asking said: a failure name or addresses (sorted), after how long."""
-
-    failure: str | None
-    addresses: tuple[str, ...] = ()
-    time_us: int | None = None
-
-
-class ContrastDetail(Struct, tag="contrast", frozen=True):
-    """The same question over four ways at once; the line's own answer is the sample's main one.
-
-    Attributes:
-        own: the line's own resolver, over UDP.
-        plain: a resolver of another operator, over UDP.
-        tls: that resolver over TLS (RFC 7858).
-        https: that resolver over HTTPS (RFC 8484).
-    """
-
-    own: Answer
-    plain: Answer
-    tls: Answer
-    https: Answer
-
-
-class PortalAnswer(StrEnum):
-    """How a URL with a known answer answered."""
-
-    FINE = "fine"
-    REDIRECTED = "redirected"
-    REWRITTEN = "rewritten"
-
-
-class PortalDetail(Struct, tag="portal", frozen=True):
-    """The answer to a portal check, held against the known one; fields as HttpDetail's."""
-
-    answer: PortalAnswer
-    status: int
-    body_bytes: int
-    body_sha256: str
-    location: str | None = None
-
-
-class ModemDetail(Struct, tag="modem", frozen=True):
-    """What a line's modem said in a round; None where it said nothing.
-
-    Attributes:
-        present: there is a modem; if not, all else is None.
-        signal_dbm: the reference signal's power (RSRP), else the whole channel's (RSSI).
-        operator: the network's country and network code (MCC and MNC, 5 or 6 digits).
-        technology: of the access, such as `lte`.
-        packet_service: whether the network serves it data, with or without a session.
-    """
-
-    present: bool = True
-    sim: Sim | None = None
-    registration: Registration | None = None
-    bearer: Bearer | None = None
-    signal_dbm: int | None = None
-    operator: str | None = None
-    technology: str | None = None
-    packet_service: PacketService | None = None
-
-
-Detail: TypeAlias = (
-    DnsDetail
-    | HttpDetail
-    | ThroughputDetail
-    | TraceDetail
-    | AlternationDetail
-    | NeighbourDetail
-    | ContrastDetail
-    | PortalDetail
-    | ModemDetail
-)
-
-MODEM_TARGET = "modem"
-"""What the samples of the modem check stand under; no configured target may be called so."""
 
 HTTP_TIMINGS = ("dns", "tcp", "tls", "first_byte", "body")
 """The phases of an http sample's `timings_us`, in this order; a phase not reached is absent."""
@@ -519,63 +232,6 @@ class TargetNote(Struct, frozen=True):
     checks: tuple[Check, ...]
 
 
-class Hold(Struct, frozen=True):
-    """How long a verdict must hold.
-
-    Attributes:
-        raise_rounds: consecutive rounds that must say it before it is told; >= 1.
-        clear_rounds: consecutive rounds that must say `ok` before it is taken back; >= 1.
-        raise_ms: how long it must also have been said, in ms.
-    """
-
-    raise_rounds: int = 3
-    clear_rounds: int = 3
-    raise_ms: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.raise_rounds, self.clear_rounds) < 1 or self.raise_ms < 0:
-            raise ValueError(f"cannot hold a verdict for less than one round: {self}")
-
-
-THROTTLED_MS = 15 * 60_000
-
-
-class VerdictSettings(Struct, frozen=True):
-    """How long a state must hold before it is told, and how rounds are cut.
-
-    The defaults are those of docs/verdicts.md. Thresholds of the evidence itself stand
-    beside their rules, since they belong to a rule's version; these are an operator's.
-
-    Attributes:
-        hold: of every verdict that has none of its own.
-        line_holds, target_holds: per verdict.
-        carry_ms: how long the last outcome of a check that is not run in every round counts.
-        stale_ms: a target not measured for so long is `unknown`.
-        hole_ms: a line is `unknown` after this long without a round; at least
-            `hole_periods` periods are always waited for.
-        tight_ms: how long a suspicion asks for dense rounds.
-        tight_again_ms: the same suspicion asks again only after this long.
-        baseline_spacing_ms: ok time between two values kept for a baseline.
-        baseline_span_ms: ok time that a baseline looks back.
-        baseline_values_min: values below which a baseline says nothing.
-    """
-
-    hold: Hold = Hold()
-    line_holds: dict[str, Hold] = msgspec.field(
-        default_factory=lambda: {"throttled": Hold(raise_ms=THROTTLED_MS)}
-    )
-    target_holds: dict[str, Hold] = {}
-    carry_ms: int = 40 * 60_000
-    stale_ms: int = 120 * 60_000
-    hole_ms: int = 60_000
-    hole_periods: int = 4
-    tight_ms: int = 120_000
-    tight_again_ms: int = 600_000
-    baseline_spacing_ms: int = 14 * 60_000
-    baseline_span_ms: int = 7 * 24 * 3_600_000
-    baseline_values_min: int = 3
-
-
 class ConfigApplied(Struct, tag="config", frozen=True):
     """A configuration took effect: its hash, round period, targets, and verdict settings.
 
@@ -587,28 +243,6 @@ class ConfigApplied(Struct, tag="config", frozen=True):
     period_ms: int
     targets: tuple[TargetNote, ...]
     settings: VerdictSettings | None = None
-
-
-class CachedTruth(Struct, frozen=True):
-    """What was learned while lines were ok, or came with the configuration.
-
-    Attributes:
-        networks: target id to the networks (CIDR) where its addresses lie.
-        issuers: target id to the authorities (as HttpDetail.issuer_sha256) of its chains.
-        block_addresses: addresses of known block pages.
-        block_pages: body digests (as in HttpDetail) of known block pages.
-        silent_resolvers: ids of targets of role `resolver` whose address runs no DNS.
-        vantage_up: targets that the server's own vantage reached.
-        age_ms: how old it is; past TRUTH_AGE_MS_MAX it counts for nothing.
-    """
-
-    networks: dict[str, tuple[str, ...]] = {}
-    issuers: dict[str, tuple[str, ...]] = {}
-    block_addresses: tuple[str, ...] = ()
-    block_pages: tuple[str, ...] = ()
-    silent_resolvers: tuple[str, ...] = ()
-    vantage_up: tuple[str, ...] = ()
-    age_ms: int = 0
 
 
 class TruthApplied(Struct, tag="truth", frozen=True):

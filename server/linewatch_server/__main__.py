@@ -12,10 +12,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from linewatch_core.errors import LinewatchError, first_error
+
+if TYPE_CHECKING:
+    from linewatch_core.ids import ProbeId
+    from linewatch_server.index.queries import Queries
 
 DEFAULT_DIR = Path("/var/lib/linewatch-server")
 
@@ -78,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     form = samples.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="as CSV (the default)")
     form.add_argument("--json", action="store_true", help="as JSON")
+
+    quarantine = _command(
+        commands, "quarantine", "print what of a probe is kept and not believed (JSON)", _quarantine
+    )
+    quarantine.add_argument("--probe", required=True, metavar="ID")
 
     _command(commands, "rebuild", "make the index anew from the archive", _rebuild)
 
@@ -208,22 +218,55 @@ def _fleet(options: argparse.Namespace) -> int:
 def _samples(options: argparse.Namespace) -> int:
     from linewatch_core.ids import parse_probe_id
     from linewatch_server.exports.samples import write_csv, write_json
+    from linewatch_server.model.when import parse_utc_ms
+    from linewatch_server.settings import SetupError
+
+    probe, begin, end = (
+        parse_probe_id(options.probe),
+        parse_utc_ms(options.begin),
+        parse_utc_ms(options.end),
+    )
+    if begin >= end:
+        raise SetupError("cannot use this range: --to must be later than --from")
+    queries = _queries_of(options, probe)
+    lines = [view.line for view in queries.lines(probe)]
+    if options.line is not None and lines and options.line not in lines:
+        raise SetupError(f"cannot show line {options.line}: expected {', '.join(lines)}")
+    rows = queries.samples(probe, options.line, begin, end)
+    (write_json if options.json else write_csv)(rows, sys.stdout)
+    return 0
+
+
+def _quarantine(options: argparse.Namespace) -> int:
+    from linewatch_core.ids import parse_probe_id
+    from linewatch_server.exports.quarantine import write_quarantine
+
+    probe = parse_probe_id(options.probe)
+    write_quarantine(probe, _queries_of(options, probe).opened_quarantine(probe), sys.stdout)
+    return 0
+
+
+def _queries_of(options: argparse.Namespace, probe: "ProbeId") -> "Queries":
+    """Return questions on a directory that knows of a probe; else the error that says so."""
     from linewatch_server.fleet.keys import recipient_secrets
     from linewatch_server.index.queries import Queries
-    from linewatch_server.model.when import parse_utc_ms
     from linewatch_server.settings import Layout, load_settings
 
     directory = _directory(options)
     load_settings(directory)
     queries = Queries(directory, recipient_secrets=recipient_secrets(Layout(directory)))
-    rows = queries.samples(
-        parse_probe_id(options.probe),
-        options.line,
-        parse_utc_ms(options.begin),
-        parse_utc_ms(options.end),
+    if probe not in {view.probe for view in queries.fleet()}:
+        raise _nothing_of(probe, directory)
+    return queries
+
+
+def _nothing_of(probe: "ProbeId", directory: Path) -> LinewatchError:
+    from linewatch_server.settings import SetupError
+
+    return SetupError(
+        f"cannot show probe {probe}: nothing has arrived from it; "
+        f"see them with: linewatch-server fleet {directory}"
     )
-    (write_json if options.json else write_csv)(rows, sys.stdout)
-    return 0
 
 
 def _rebuild(options: argparse.Namespace) -> int:
@@ -288,17 +331,15 @@ def _audit(options: argparse.Namespace) -> int:
     import msgspec
 
     from linewatch_core.ids import parse_probe_id
-    from linewatch_server.audit import audit
+    from linewatch_server.audit import Audit, audit
     from linewatch_server.fleet.keys import recipient_secrets
     from linewatch_server.settings import Layout, load_settings
 
-    directory = _directory(options)
+    directory, probe = _directory(options), parse_probe_id(options.probe)
     load_settings(directory)
-    found = audit(
-        directory,
-        parse_probe_id(options.probe),
-        recipient_secrets=recipient_secrets(Layout(directory)),
-    )
+    found = audit(directory, probe, recipient_secrets=recipient_secrets(Layout(directory)))
+    if found == Audit(probe, (), (), 0, 0):
+        raise _nothing_of(probe, directory)
     if options.json:
         totals = {
             "stored": found.stored,

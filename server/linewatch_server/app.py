@@ -61,6 +61,12 @@ async def run(directory: Path) -> None:
             ingest = Ingest(archive, index, root_key=_root_key(registry))
             collector = _collector(layout, settings, clock, ingest, registry)
             queries = Queries(directory, recipient_secrets=secrets)
+            if queries.fleet() and not registry.probes():
+                log.warning(
+                    "registry_is_empty",
+                    consequence="no probe is believed",
+                    remedy=f"restore {layout.registry} from a backup",
+                )
             app = make_web_app(
                 queries,
                 now_ms=clock.utc_ms,

@@ -7,15 +7,19 @@ next start. Needs no key of a probe; without a recipient key the records stay se
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack, closing, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
+
+import structlog
 
 from linewatch_server.archive.reader import Archive
 from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index.database import INDEX_NAME, IndexOutdatedError
 from linewatch_server.index.opening import Opener
 from linewatch_server.index.writer import Index, Outcome
+
+log = structlog.get_logger()
 
 _DRAFT_NAME = "index.new.sqlite"
 
@@ -40,7 +44,7 @@ def rebuild(
         _remove(directory / _DRAFT_NAME)
         draft = Index(directory, source, Opener(recipient_secrets), name=_DRAFT_NAME)
         with closing(draft):
-            outcomes = draft.catch_up()
+            outcomes = draft.catch_up(on_pack=_tell_progress(source))
         _settle(directory / _DRAFT_NAME)
         _remove(directory / INDEX_NAME)
         (directory / _DRAFT_NAME).rename(directory / INDEX_NAME)
@@ -53,7 +57,8 @@ def open_index(
     """Open DIR's index and bring it up to the archive; rebuild it first if it must be.
 
     That is the case for another release's index, a damaged one, and one that is
-    ahead of an archive restored from a backup.
+    ahead of an archive restored from a backup. It takes minutes for each full pack of the
+    archive, and the log says how far it is.
 
     Returns:
         The index, and how many entries were applied to it by outcome.
@@ -61,14 +66,22 @@ def open_index(
         ArchiveDamagedError: the archive does not read.
     """
     opener = Opener(recipient_secrets)
-    with suppress(IndexOutdatedError, sqlite3.DatabaseError), ExitStack() as on_failure:
-        index = Index(directory, archive, opener)
-        on_failure.callback(index.close)
-        outcomes = index.catch_up()
-        on_failure.pop_all()
-        return index, outcomes
+    try:
+        with ExitStack() as on_failure:
+            index = Index(directory, archive, opener)
+            on_failure.callback(index.close)
+            outcomes = index.catch_up()
+            on_failure.pop_all()
+            return index, outcomes
+    except (IndexOutdatedError, sqlite3.DatabaseError) as error:
+        log.warning("index_is_made_anew", reason=str(error), packs=len(archive.packs()))
     outcomes = rebuild(directory, recipient_secrets=recipient_secrets, archive=archive)
     return Index(directory, archive, opener), outcomes
+
+
+def _tell_progress(archive: Archive) -> Callable[[int], None]:
+    packs = len(archive.packs())
+    return lambda pack: log.info("index_reads_archive", pack=pack, packs=packs)
 
 
 def _settle(path: Path) -> None:

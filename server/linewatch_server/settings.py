@@ -167,6 +167,11 @@ def load_settings(directory: Path) -> Settings:
             f"cannot read {path}: no such file; make the directory with: "
             f"linewatch-server init {directory} --host NAME"
         ) from None
+    except PermissionError:
+        raise SetupError(
+            f"cannot read {path}: no right to; run this as the server's user: "
+            "sudo -u linewatch-server linewatch-server ..."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"cannot read {path}: {error}") from error
     try:

@@ -1,6 +1,6 @@
 """What the uplink asks of the rest of the agent, answered by the real store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,13 @@ def writer() -> Iterator[WriterThread]:
     close_all()
 
 
-def backend(probe: Probe, writer: WriterThread, *, bound: bool = True) -> AgentBackend:
+def backend(
+    probe: Probe,
+    writer: WriterThread,
+    *,
+    bound: bool = True,
+    may_connect: Callable[[str], bool] = lambda _: True,
+) -> AgentBackend:
     """Return the backend of a probe with two lines and two endpoints."""
     return AgentBackend(
         store=probe.store,
@@ -44,6 +50,7 @@ def backend(probe: Probe, writer: WriterThread, *, bound: bool = True) -> AgentB
         endpoints=[FIRST, SECOND],
         bound=bound,
         version="0.1.0",
+        may_connect=may_connect,
     )
 
 
@@ -58,6 +65,13 @@ def test_every_endpoint_is_a_way_over_every_line(tmp_path: Path, writer: WriterT
     pairs = [(one, line.id) for one in (FIRST, SECOND) for line in LINES]
     assert listed(backend(probe, writer)) == pairs
     assert listed(backend(probe, writer, bound=False)) == [(FIRST, None), (SECOND, None)]
+
+
+def test_a_line_that_must_wait_is_no_way(tmp_path: Path, writer: WriterThread) -> None:
+    """Its month has no data for another connection now; the other's has."""
+    probe = Probe(tmp_path / "probe")
+    made = backend(probe, writer, may_connect=lambda line: line == "mobile-1")
+    assert listed(made) == [(FIRST, "mobile-1"), (SECOND, "mobile-1")]
 
 
 async def test_what_is_remembered_is_there_after_a_power_cut(
@@ -82,6 +96,6 @@ async def test_a_full_disk_ends_the_session_only(
     def full(*_: object) -> None:
         raise StoreFullError("no space left")
 
-    monkeypatch.setattr(type(probe.store), "remember", full)
+    monkeypatch.setattr(type(probe.store.kept), "remember", full)
     with pytest.raises(NotNowError, match="no space left"):
         await backend(probe, writer).remember(b"x")

@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from linewatch_agent import clock
-from linewatch_agent.app import LEDGERS, Agent
+from linewatch_agent.app import Agent
 from linewatch_agent.identity.identity import Identity
+from linewatch_agent.memory import LEDGERS
 from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.pace import Pace
@@ -21,16 +22,17 @@ from linewatch_agent.plan.settings import BudgetConfig, EventConfig, TruthConfig
 from linewatch_agent.plan.truth import Proof
 from linewatch_agent.plan.verdict_settings import verdict_settings
 from linewatch_agent.plan_file import Plan
+from linewatch_agent.running import note_start
 from linewatch_agent.snapshot import snapshot
 from linewatch_agent.status_words import in_words
 from linewatch_agent.uplink.session import UplinkState
+from linewatch_core.judging import CachedTruth
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
     Body,
     BootStarted,
     BudgetChanged,
-    CachedTruth,
     Check,
     ConfigApplied,
     LineChanged,
@@ -116,7 +118,7 @@ def identity_in(state: Path) -> Identity:
 
 def overspend(agent: Agent, line: Line) -> None:
     """Let a check cost more than any month has."""
-    agent._on_spent(line.id, Slot(0, 0, SITE, Check.TCP), 10**12)
+    agent.rounds.spent(line.id, Slot(0, 0, SITE, Check.TCP), 10**12)
 
 
 def judge_rounds(agent: Agent, boot: Clock, looks: list[Look]) -> None:
@@ -128,12 +130,12 @@ def judge_rounds(agent: Agent, boot: Clock, looks: list[Look]) -> None:
         LineChanged(3, FIXED.id, FIXED.kind, True, (4,)),
     )
     records = [Record(number, body) for number, body in enumerate(told, 1)]
-    agent._on_committed(records, 4)
+    agent.judge.committed(records, 4)
     scene = Probe()
     for look in looks:
         made = scene.round({FIXED.id: look})
         boot.ms = scene.now_ms + PERIOD_MS - 1
-        agent._on_committed([Record(one.seq, one.sample) for one in made.samples], boot.ms)
+        agent.judge.committed([Record(one.seq, one.sample) for one in made.samples], boot.ms)
 
 
 def test_rounds_go_as_usual_until_a_change_is_suspected(start: Start, boot: Clock) -> None:
@@ -141,12 +143,12 @@ def test_rounds_go_as_usual_until_a_change_is_suspected(start: Start, boot: Cloc
     agent = start()
     judge_rounds(agent, boot, [UP] * 4)
     assert agent.judge.verdicts() == {FIXED.id: LineVerdict.OK}
-    assert agent._begin_round() == USUAL
+    assert agent.rounds.prepare() == USUAL
     again = start()
     judge_rounds(again, boot, [UP] * 4 + [INTL_CUT] * 2)
-    assert again._begin_round() == TIGHT
+    assert again.rounds.prepare() == TIGHT
     boot.ms += 120_000
-    assert again._begin_round() == USUAL
+    assert again.rounds.prepare() == USUAL
 
 
 def test_what_is_judged_is_recorded(start: Start, boot: Clock) -> None:
@@ -186,10 +188,10 @@ def test_status_names_the_period_in_force(start: Start, boot: Clock) -> None:
 def test_what_a_line_holds_back_is_recorded(start: Start, boot: Clock) -> None:
     """The step of the ladder, when it changes: a reader must know why there is less."""
     agent = start()
-    agent._begin_round()
+    agent.rounds.prepare()
     overspend(agent, FIXED)
-    agent._begin_round()
-    agent._begin_round()
+    agent.rounds.prepare()
+    agent.rounds.prepare()
     steps = [body for body in waiting(agent) if isinstance(body, BudgetChanged)]
     assert steps == [BudgetChanged(boot.ms, FIXED.id, agent.meter.allowance(FIXED.id).step)]
     assert steps[0].step > 0
@@ -203,13 +205,13 @@ def test_the_configuration_is_recorded_with_its_settings_and_what_is_known(
         verdict=VerdictConfig(raise_rounds=2), truth=TruthConfig(block_addresses=("192.0.2.66",))
     )
     agent = start(config)
-    agent._note_start()
+    note_start(agent)
     applied = waiting(agent)[-2:]
     assert isinstance(applied[0], ConfigApplied)
     assert applied[0].settings == verdict_settings(config.verdict)
     assert applied[1] == TruthApplied(boot.ms, CachedTruth(block_addresses=("192.0.2.66",)))
     plain = start()
-    plain._note_start()
+    note_start(plain)
     assert not any(isinstance(body, TruthApplied) for body in waiting(plain))
 
 
@@ -218,9 +220,9 @@ async def test_the_truth_outlives_the_process(start: Start, boot: Clock) -> None
     agent = start()
     for number in range(3):
         agent.truth.learn(number, ok=True, proofs=[Proof(SITE.id, "192.0.2.0/24", None)])
-    await agent._write_kept()
+    await agent.memory.write()
     again = start()
-    again._note_start()
+    note_start(again)
     (told,) = (body for body in waiting(again) if isinstance(body, TruthApplied))
     assert told.truth.networks == {SITE.id: ("192.0.2.0/24",)}
 
@@ -229,21 +231,21 @@ def test_an_announced_event_sets_the_pace_while_it_may_be_on(start: Start, boot:
     """By the timekeeper's time; where nobody knows it, the event may be on."""
     event = EventConfig(name="election", begins=NOW, ends=NOW + HOUR, period_s=10.0)
     agent = start(msgspec.structs.replace(DEFAULTS, event=(event,)))
-    assert agent._begin_round() == replace(USUAL, period_s=10.0)
+    assert agent.rounds.prepare() == replace(USUAL, period_s=10.0)
     before_ms = int((NOW - HOUR).timestamp() * 1000)
     agent.timekeeper._offer(Anchor(boot.ms, before_ms, 10, AnchorSource.NTP))
-    assert agent._begin_round() == USUAL
+    assert agent.rounds.prepare() == USUAL
     boot.ms += 3_600_000
-    assert agent._begin_round() == replace(USUAL, period_s=10.0)
+    assert agent.rounds.prepare() == replace(USUAL, period_s=10.0)
 
 
 def test_every_round_brings_the_ledgers_up_to_date(start: Start, boot: Clock) -> None:
     """Of every line that was found: running time where there is no date, and the step."""
     agent = start(lines=(FIXED, MOBILE))
-    agent._begin_round()
+    agent.rounds.prepare()
     overspend(agent, MOBILE)
     boot.ms += 30_000
-    agent._begin_round()
+    agent.rounds.prepare()
     assert agent.meter.ledger(FIXED.id).into_ms == 30_000
     slots = [Slot(0, 0, SITE, Check.TCP, turn) for turn in range(16)]
     assert [sum(agent.meter.allows(line.id, s) for s in slots) for line in (FIXED, MOBILE)] == [
@@ -271,7 +273,7 @@ def up(agent: Agent, line: str | None) -> UplinkState:
 def test_blocks_are_closed_soon_only_while_the_server_hears(start: Start, boot: Clock) -> None:
     """Not without a session, and not before its first ack."""
     agent = start(Config(budget=BudgetConfig(month_mb=100_000)))
-    agent._begin_round()
+    agent.rounds.prepare()
     assert live_windows(agent, boot) == 0
     state = up(agent, FIXED.id)
     assert live_windows(agent, boot) == 64
@@ -289,7 +291,7 @@ def test_a_line_that_saves_data_is_sent_over_seldom(
     config = Config(budget=BudgetConfig(lines="mobile"))
     agent = start(config, lines=(FIXED, MOBILE))
     overspend(agent, MOBILE)
-    agent._begin_round()
+    agent.rounds.prepare()
     up(agent, over)
     assert live_windows(agent, boot) == windows
 
@@ -297,25 +299,25 @@ def test_a_line_that_saves_data_is_sent_over_seldom(
 async def test_the_ledgers_outlive_the_process(start: Start, boot: Clock) -> None:
     """A line that had spent its month has spent it after the restart."""
     agent = start()
-    agent._begin_round()
+    agent.rounds.prepare()
     overspend(agent, FIXED)
-    await agent._write_kept()
+    await agent.memory.write()
     again = start()
     assert again.meter.ledger(FIXED.id) == agent.meter.ledger(FIXED.id)
-    again._begin_round()
+    again.rounds.prepare()
     assert again.meter.allowance(FIXED.id).step > 10
 
 
 async def test_a_full_disk_costs_the_ledgers_and_not_the_agent(start: Start, boot: Clock) -> None:
     """It is told; what was written before is still there."""
     agent = start()
-    await agent._write_kept()
-    before = agent.store.recall(LEDGERS)
+    await agent.memory.write()
+    before = agent.store.kept.recall(LEDGERS)
     for number in range(20_000):
         agent.meter.spend(f"mobile-{number}", Check.TCP, Role.DOMESTIC, 1)
     pages = agent.store._db.execute("PRAGMA page_count").fetchone()[0]
     agent.store._db.execute(f"PRAGMA max_page_count = {pages}")
     with capture_logs() as logs:
-        await agent._write_kept()
+        await agent.memory.write()
     assert [entry["event"] for entry in logs] == ["ledgers_not_kept"]
-    assert agent.store.recall(LEDGERS) == before
+    assert agent.store.kept.recall(LEDGERS) == before

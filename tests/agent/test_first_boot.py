@@ -160,6 +160,14 @@ def test_targets_beside_the_file(card: CardFolders) -> None:
         ({"linewatch.toml": "", "linewatch.txt": ""}, "leave one of them on the card"),
         ({"linewatch-token.toml": "", "token.toml": ""}, "leave one of them on the card"),
         ({"linewatch-token.toml": b"\xff"}, "expected UTF-8 text"),
+        ({"linewatch.toml": b""}, "cannot use linewatch.toml: it is empty; copy it again"),
+        ({"linewatch.toml": bytes(512)}, "cannot use linewatch.toml: it is empty; copy it again"),
+        ({"linewatch.toml.rtf": b"{\\rtf1"}, "cannot use linewatch.toml.rtf: it is a formatted"),
+        (
+            {"Linewatch-Token (2).docx": b"PK"},
+            "save it as plain text, with a name that ends in .toml",
+        ),
+        ({"linewatch.toml": "", "linewatch (1).toml": ""}, "leave one of them on the card"),
         (
             {"linewatch-token.toml": token_text(expires=datetime(2020, 1, 2, tzinfo=UTC))},
             "the token expired on 2020-01-02",
@@ -242,6 +250,37 @@ def test_without_the_package(card: CardFolders) -> None:
 def test_a_machine_without_a_card(card: CardFolders) -> None:
     """An ordinary computer has no such partition, and nothing is wrong with that."""
     assert not first_boot(card.boot / "none", card.root).problems
+
+
+def test_an_empty_file_changes_nothing(card: CardFolders) -> None:
+    """What a power cut leaves of a file that was being copied takes no setting away."""
+    card.put("linewatch.toml", CONFIG)
+    card.put("linewatch-token.toml", token_text())
+    _boot(card)
+    before = card.config.read_bytes()
+    card.put("linewatch.toml", b"")
+    assert len(_boot(card).problems) == 1
+    assert card.config.read_bytes() == before
+    assert len(list(card.profiles.iterdir())) == 1
+
+
+def test_what_a_full_card_has_no_room_for(
+    card: CardFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told in words of its own, and what was begun is taken away again."""
+
+    def begin(path: Path, data: bytes, *, mode: int) -> None:
+        path.with_name(f"{path.name}.new").write_bytes(data[:10])
+        raise OSError(28, "No space left on device")
+
+    card.put("linewatch.toml", f'token = """\n{token_text()}"""\n{CONFIG}')
+    monkeypatch.setattr(files, "write_whole", begin)
+    report = _boot(card)
+    assert (
+        "linewatch.toml on the card: it is full; delete what is not its own" in report.problems[0]
+    )
+    assert card.identity.exists()
+    assert [path.name for path in card.boot.iterdir()] == ["linewatch.toml"]
 
 
 def test_a_card_that_cannot_be_written(card: CardFolders, monkeypatch: pytest.MonkeyPatch) -> None:

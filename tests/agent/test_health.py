@@ -14,7 +14,8 @@ from linewatch_agent.lines import LineIds
 from linewatch_agent.plan.config import load_config
 from linewatch_agent.plan.line import Line, Problem
 from linewatch_agent.watcher import save_line_ids
-from linewatch_core.records import LineKind, ModemDetail, Sim
+from linewatch_core.modem_words import ModemDetail, Sim
+from linewatch_core.records import LineKind
 
 NO_CABLE = Problem("no_carrier", "eth0 has no link")
 

@@ -7,13 +7,13 @@ from structlog.testing import capture_logs
 
 from linewatch_agent.judge import Judge
 from linewatch_agent.plan.truth import TruthBook
+from linewatch_core.details import HttpDetail
+from linewatch_core.judging import CachedTruth
 from linewatch_core.records import (
     Body,
     BootStarted,
-    CachedTruth,
     Check,
     ConfigApplied,
-    HttpDetail,
     LineChanged,
     LineKind,
     Record,

@@ -7,10 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from linewatch_agent.meter import Meter
-from linewatch_agent.plan.budget import LADDER
+from linewatch_agent.plan.budget import LADDER, month_cap_bytes, with_profile
 from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.ledger import DAY_MS, LineLedger, Purpose
 from linewatch_agent.plan.line import Line
+from linewatch_agent.plan.load import load_of
 from linewatch_agent.plan.schedule import Slot
 from linewatch_agent.plan.settings import BudgetConfig
 from linewatch_core.records import Check, LineKind, Role
@@ -31,6 +32,7 @@ BULK = Target(
 )
 TARGETS = (NEAR, BULK)
 CONFIG = Config(budget=BudgetConfig(month_mb=1000))
+FRUGAL = with_profile(Config(budget=BudgetConfig(profile="frugal")))
 MAY_MS = 1_777_593_600_000
 """2026-05-01 00:00 UTC."""
 NO_DATE = Interval(None, None)
@@ -235,3 +237,70 @@ def test_what_a_month_affords_ends_with_its_budget() -> None:
     free = meter(Config(budget=BudgetConfig(month_mb=10, lines="mobile")))
     assert free.affords(FIXED, 10**12)
     assert not free.affords(MOBILE, 10**12)
+
+
+CONNECTION = (9_000, 5_000)
+"""What a connection costs: until the broker's welcome, and until the first ack."""
+HOUR_MS = 3_600_000
+
+
+def a_month_cut_off(config: Config, *, every_s: float) -> tuple[Meter, int, int]:
+    """Return the meter after a month in which each connection is cut, how many there were, its cap.
+
+    The line measures as much as it may; whenever it may, it connects `every_s` seconds after
+    the last time.
+    """
+    made, connections = meter(config), 0
+    load = load_of(config, TARGETS, FIXED.families)
+    cap = month_cap_bytes(config, FIXED.kind) or 0
+    for hour in range(30 * 24):
+        begin(made, now_ms=hour * HOUR_MS)
+        made.spend_uplink(FIXED.id, int(3600 * load.at(made.allowance(FIXED.id).strides)))
+        for _ in range(int(3600 / every_s)):
+            if made.may_connect(FIXED.id):
+                connections += 1
+                made.spend_uplink(FIXED.id, CONNECTION[0], opening=True)
+                made.spend_uplink(FIXED.id, CONNECTION[1])
+    return made, connections, cap
+
+
+@pytest.mark.parametrize("config", [Config(), FRUGAL])
+@pytest.mark.parametrize("every_s", [60, 300, 900])
+def test_a_month_holds_however_often_connections_are_cut(config: Config, every_s: float) -> None:
+    """Each counts; where they are too many they wait, and the line is measured to the end."""
+    made, connections, cap = a_month_cut_off(config, every_s=every_s)
+    assert made.ledger(FIXED.id).spent_bytes <= cap
+    assert connections >= min(30 * 24 * 3600 // every_s, 400)
+    assert taken(made, FIXED, NEAR) > 0
+
+
+def test_fifty_connections_a_day_never_wait() -> None:
+    """They only leave less for the checks: 20 MB of 150."""
+    made, connections, cap = a_month_cut_off(Config(), every_s=1800)
+    assert connections == 30 * 48
+    assert made.ledger(FIXED.id).spent_bytes <= cap
+
+
+def test_a_spent_month_still_connects_now_and_then() -> None:
+    """Some four times a day: what has happened is told whatever the budget says."""
+    made = meter()
+    begin(made)
+    made.spend_uplink(FIXED.id, 10**12, opening=True)
+    assert not made.may_connect(FIXED.id)
+    made = meter()
+    made.spend(FIXED.id, Check.TCP, Role.DOMESTIC, 10**12)
+    connections = 0
+    for minute in range(10 * 24 * 60):
+        begin(made, now_ms=minute * 60_000)
+        if made.may_connect(FIXED.id):
+            connections += 1
+            made.spend_uplink(FIXED.id, CONNECTION[0], opening=True)
+    assert 10 * 4 <= connections <= 10 * 10 + 50
+
+
+def test_a_line_without_a_budget_connects_as_it_likes() -> None:
+    """However often."""
+    free = meter(Config(budget=BudgetConfig(lines="mobile")))
+    begin(free)
+    free.spend_uplink(FIXED.id, 10**12, opening=True)
+    assert free.may_connect(FIXED.id)

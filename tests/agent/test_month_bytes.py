@@ -3,7 +3,7 @@
 The real agent with the default targets, 60 times as fast (tests/support/fast_agent.py),
 in a namespace where all that the targets name is answered by local servers; its uplink goes
 over the same line, to a real broker and server. The kernel's own counters of IP say what
-was sent and received. What is counted begins once the probe is connected.
+was sent and received. How fast the machine is does not matter: rounds are counted, not time.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import contextlib
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dns.message
@@ -51,9 +52,13 @@ gateway4 = "{ISP4}"
 """
 PROFILES = {"normal": "", "frugal": '[budget]\nprofile = "frugal"\n'}
 CAP_MB = {"normal": 150, "frugal": 30}
-TOLD_MIN = {"normal": 0.95, "frugal": 0.9}
-"""Measured 0.95 to 0.97 and 0.92 to 0.94: MQTT's keepalives are not counted, and a frugal line,
-which seldom sends, sends more of them."""
+TOLD = (0.96, 1.08)
+"""The ledger beside the wire, least and most: what lies between the last count and the last packet
+is missing, and look-ups for the uplink are reckoned rather too high."""
+PLANNED = 1.1
+"""A month at the pace of its first minutes, in budgets: that much a plan may be mistaken, as
+where packets are lost. The ledger sees to the rest (tests/agent/plan/test_budget.py)."""
+CUTS = 6
 
 
 def default_targets() -> tuple[Target, ...]:
@@ -203,23 +208,51 @@ def month(profile: str, tmp_path_factory: pytest.TempPathFactory) -> Month:
     near, running = start(tmp_path_factory.mktemp(profile), LINE + PROFILES[profile])
     with running:
         before = counted(near)
-        time.sleep(ROUNDS[profile] * ROUND_S / FACTOR)
+        await_rounds(near, before.rounds + ROUNDS[profile])
         return Month(before, counted(near))
 
 
-def test_the_line_is_really_measured(month: Month, profile: str) -> None:
-    """Every check got the answer that it should, and rounds ran as fast as meant."""
-    assert month.after.failed == ()
-    assert 0.9 <= month.rounds / ROUNDS[profile] <= 1.2
+def await_rounds(near: World, number: int) -> None:
+    """Wait until so many rounds have begun since the agent's start."""
+    while (missing := number - counted(near).rounds) > 0:
+        time.sleep(missing * ROUND_S / FACTOR)
 
 
-def test_the_ledger_tells_what_the_wire_carried(month: Month, profile: str) -> None:
-    """Checks and uplink together, against the kernel's bytes; once the probe is connected."""
-    assert TOLD_MIN[profile] <= month.told <= 1.15
+def test_the_ledger_tells_what_the_wire_carried(month: Month) -> None:
+    """Checks and uplink together, keepalives and all, against the kernel's bytes."""
+    assert TOLD[0] <= month.told <= TOLD[1]
 
 
 def test_a_month_fits_its_budget_on_the_wire(month: Month, profile: str) -> None:
     """Real bytes of rounds as they ran, the ladder acting, times the rounds of a month."""
     print(f"{profile}: {month.month_mb:.1f} MB, {month.told:.3f} told, step {month.after.step}")
     assert month.after.step > 0
-    assert month.month_mb <= CAP_MB[profile]
+    assert month.month_mb <= PLANNED * CAP_MB[profile]
+
+
+def test_what_connecting_costs_is_counted_too(tmp_path: Path) -> None:
+    """A line whose connection is cut again and again: TLS, MQTT, keys, and what failed."""
+    near, running = start(tmp_path, LINE)
+    with running:
+        # Each target's check finds who answers: else the bytes would be those of failures.
+        near.until("every check succeeding", lambda: counted(near).failed == ())
+        before = counted(near)
+        for _ in range(CUTS):
+            so_far = connections(near)
+            near.home.run("ss", "--kill", "dport", "=", ":8883")
+            near.until("connecting anew", partial(is_connected_again, near, so_far))
+        after = counted(near)
+    month = Month(before, after)
+    print(f"{CUTS} cuts: {month.wire_bytes} bytes on the wire, {month.told:.3f} told")
+    assert month.wire_bytes > CUTS * 7_000
+    assert TOLD[0] <= month.told <= TOLD[1]
+
+
+def is_connected_again(near: World, so_far: int) -> bool:
+    """Return whether the agent was connected more often than that."""
+    return connections(near) > so_far
+
+
+def connections(near: World) -> int:
+    """Return how often the agent was connected so far."""
+    return near.log("agent").count("uplink_connected")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
-from linewatch_agent import clock, sampler
+from linewatch_agent import clock, running_checks, sampler
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.slack import Slack
 from linewatch_agent.plan.line import Line, Problem
@@ -212,7 +212,7 @@ async def test_a_check_that_hangs_is_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It counts as a timeout; neither the rounds nor `safe_ms` wait for it for ever."""
-    monkeypatch.setattr(sampler, "HANG_S", 0.0)
+    monkeypatch.setattr(running_checks, "HANG_S", 0.0)
     world.behave = lambda _line, check, _, __: 3600.0 if check is Check.ICMP else ANSWERED
     made = sampler_of(world, timeout_s=0.1)
     async with running(made, world, B):

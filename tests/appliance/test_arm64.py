@@ -10,7 +10,8 @@ import pytest
 from linewatch_agent.identity.enrol import prepare_from
 from linewatch_agent.identity.identity import Identity
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.store import Owner, StoreLimits, open_store
+from linewatch_agent.store.store import open_store
+from linewatch_agent.store.values import Owner, StoreLimits
 from linewatch_core.errors import LinewatchError
 from linewatch_core.ids import Epoch
 from linewatch_core.records import Stream

@@ -120,7 +120,7 @@ def test_fstab(applied: Layer) -> None:
     """The root loses fewer writes, only root reads the token's partition, logs are in memory."""
     table = [line.split() for line in (applied.path / "etc/fstab").read_text().splitlines()]
     options = {row[1]: row[3].split(",") for row in table}
-    assert options["/"] == ["defaults", "noatime", "lazytime"]
+    assert options["/"] == ["defaults", "noatime", "lazytime", "commit=300"]
     assert "umask=0077" in options["/boot/firmware"]
     assert {"/var/log", "/var/lib/NetworkManager"} <= {row[1] for row in table if row[2] == "tmpfs"}
     checked = in_layer(applied, "findmnt", "--verify", "--tab-file", "/etc/fstab", check=False)
@@ -213,6 +213,7 @@ def test_on_a_running_system() -> None:
 def test_masks(applied: Layer) -> None:
     """Every unit of masks.txt is kept from starting; each has its reason."""
     rows = [r for r in (FIRMWARE / "masks.txt").read_text().splitlines() if r[0] != "#"]
+    assert {row.split("|")[0].strip() for row in rows} >= {"apt-daily.timer", "avahi-daemon.socket"}
     for row in rows:
         unit, why = (cell.strip() for cell in row.split("|"))
         assert why
@@ -289,6 +290,26 @@ def test_no_log_reaches_the_card(machine: Machine) -> None:
         assert machine.run("findmnt", "-n", "-o", "FSTYPE", folder).strip() == "tmpfs"
         below = machine.layer.folder / "upper" / folder.lstrip("/")
         assert not [path for path in below.rglob("*") if path.is_file()]
+
+
+def test_cloud_inits_log_is_beside_no_other(machine: Machine) -> None:
+    """It lists the machine's addresses, so it is in memory even where /var/log is not."""
+    for name in ("cloud-init.log", "cloud-init-output.log"):
+        machine.run("test", "-e", f"/run/cloud-init/{name}")
+    assert machine.run("sh", "-c", "ls /var/log | grep cloud-init; true") == ""
+
+
+def test_the_journal_stays_in_memory_wherever_it_could_go(machine: Machine) -> None:
+    """With a folder for it, journald would write there; ours has it told not to."""
+    machine.run("mkdir", "-p", "/var/log/journal")
+    try:
+        machine.run("systemctl", "restart", "systemd-journald")
+        machine.run("journalctl", "--flush")
+        machine.run("logger", "a line")
+        machine.run("journalctl", "--sync")
+        assert machine.run("find", "/var/log/journal", "-type", "f") == ""
+    finally:
+        machine.run("rm", "-r", "/var/log/journal")
 
 
 def test_managers_settings(machine: Machine) -> None:

@@ -232,7 +232,7 @@ def test_the_example_is_right() -> None:
             lambda top: (top / "tokens/probe-001.toml").write_text(
                 token_text(1, expires=datetime(2020, 1, 1, tzinfo=UTC))
             ),
-            "no token is left: 0 are used, the rest has expired",
+            "no token is left: of 1 given, 0 are used and 1 have expired",
         ),
         (
             lambda top: (top / "cards/card-0/linewatch-token.toml").write_text(token_text(9)),

@@ -21,7 +21,14 @@ FIRMWARE = ROOT / "firmware-config"
 LAYER = FIRMWARE / "image-gen/linewatch-probe.yaml"
 FIELDS = {"Name", "Desc", "Version", "Category", "Requires", "RequiresProvider", "Provides"}
 ATTRIBUTES = {"Desc", "Required", "Valid", "Set"}
-"""rpi-image-gen's fields of layers and variables (its site/env_types.py); it refuses others."""
+RULES = {"string", "string-or-empty", "string-or-unset", "bool", "int", "size", "dir", "file"}
+"""rpi-image-gen's fields of layers and variables, and its plain rules for their values (its
+site/env_types.py and site/validators.py); it refuses others."""
+LAYERS = ("rpizero2w", "image-rpios", "trixie-minbase")
+"""Its layers that ours is built on: device/zero2w, image/mbr/simple_dual, layer/suite/debian."""
+TAG = {"enum": [f"pi{number}-64bit" for number in (3, 4, 5)]}
+TEXT = {"type": "string", "minLength": 1}
+SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 ENTRY = {
     "type": "object",
     "required": [
@@ -29,15 +36,27 @@ ENTRY = {
         *("image_download_size", "release_date", "init_format", "devices"),
     ],
     "properties": {
-        "extract_size": {"type": "integer", "minimum": 512},
+        **dict.fromkeys(("name", "description", "icon"), TEXT),
+        "url": {"type": "string", "pattern": r"^(https|file)://.+\.img(\.xz|\.gz)?$"},
+        "extract_size": {"type": "integer", "minimum": 512, "multipleOf": 512},
         "image_download_size": {"type": "integer", "minimum": 1},
-        "extract_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "extract_sha256": SUM,
+        "image_download_sha256": SUM,
         "release_date": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
         "init_format": {"const": "cloudinit-rpi"},
-        "devices": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "devices": {"type": "array", "items": TAG, "minItems": 1, "uniqueItems": True},
+        "capabilities": {"const": []},
     },
+    "additionalProperties": False,
 }
-"""What Imager asks of an entry (its doc/json-schema), and what our image is."""
+MANIFEST = {
+    "type": "object",
+    "required": ["os_list"],
+    "properties": {"os_list": {"type": "array", "items": ENTRY, "minItems": 1, "maxItems": 1}},
+    "additionalProperties": False,
+}
+"""What Imager asks of a list and an entry (doc/json-schema and doc/os-sublist-example.json of its
+sources), and what our image is."""
 
 
 def _manifest(image: Path, *more: str) -> "subprocess.CompletedProcess[str]":
@@ -56,7 +75,7 @@ def test_a_manifest_fits_its_image(tmp_path: Path, suffix: str) -> None:
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "probe.rpi-imager-manifest").read_text())
     [entry] = manifest["os_list"]
-    jsonschema.validate(entry, ENTRY)
+    jsonschema.validate(manifest, MANIFEST)
     assert entry["extract_size"] == len(plain)
     assert entry["extract_sha256"] == hashlib.sha256(plain).hexdigest()
     assert entry["image_download_size"] == len(packed)
@@ -69,6 +88,7 @@ def test_a_local_image_is_named_by_its_file(tmp_path: Path) -> None:
     image.write_bytes(bytes(1024))
     _manifest(image)
     manifest = json.loads((tmp_path / "probe.rpi-imager-manifest").read_text())
+    jsonschema.validate(manifest, MANIFEST)
     assert manifest["os_list"][0]["url"] == image.as_uri()
 
 
@@ -113,6 +133,8 @@ def test_the_layers_metadata() -> None:
         assert {
             key.rpartition("-")[2] for key in fields if key.startswith(f"{name}-")
         } == ATTRIBUTES
+        assert fields[f"{name}-Valid"].strip() in RULES
+        assert {fields[f"{name}-{key}"].strip() for key in ("Required", "Set")} <= {"y", "n"}
     assert len(fields) == len(layers) + len(names) * 5 + 1, "a field that belongs to nothing"
     assert fields["VarPrefix"].strip() == "linewatch"
 
@@ -134,4 +156,5 @@ def test_the_image_uses_the_layer() -> None:
     """The build's own file is YAML and names the layer."""
     found = _yaml(FIRMWARE / "image-gen/linewatch.yaml")
     assert found["layer"]["app"] == "linewatch-probe"
-    assert found["device"]["layer"]
+    named = (found["device"]["layer"], found["image"]["layer"], found["layer"]["base"])
+    assert named == LAYERS

@@ -68,9 +68,14 @@ def call_for_help(leds: Path, config: Path) -> None:
         ('[led] # the light\nname = "mine"\n', "mine", "255"),
         ('[other]\nname = "none"\n', "ACT", "255"),
         ('# [led]\n# name = "none"\n', "ACT", "255"),
+        ('[led]\nshows = "help"\n', "ACT", "255"),
+        ('[led]\nshows = "nothing"\n', "ACT", "0"),
+        ('[led]\nshows = "nothing"\ninverted = true\n', "ACT", "255"),
     ],
 )
-def test_help_is_steady(tmp_path: Path, config: str, name: str, lit: str) -> None:
+def test_help_is_steady_if_it_may_be_shown(
+    tmp_path: Path, config: str, name: str, lit: str
+) -> None:
     """By the configuration, as the agent itself would."""
     led = make_led(tmp_path / "leds", name)
     (tmp_path / "linewatch.toml").write_text(config)

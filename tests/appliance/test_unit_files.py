@@ -75,3 +75,15 @@ def test_the_agents_user_and_folders_are_made(everything: Layer) -> None:
         everything, "linewatch-agent", "check-config", "/etc/linewatch/linewatch.toml"
     )
     assert "is right" in checked
+
+
+def test_a_system_that_lost_user_and_folders_gets_them_back(everything: Layer) -> None:
+    """As one that starts with an empty /var: what systemd does at each start makes them anew."""
+    with layer(over=everything) as made:
+        lose = "userdel linewatch && rm -r /var/lib/linewatch /etc/linewatch"
+        in_layer(made, "sh", "-ec", lose)
+        in_layer(made, "sh", "-ec", "systemd-sysusers && systemd-tmpfiles --create")
+        said = in_layer(made, "stat", "-c", "%U %a", "/var/lib/linewatch", "/etc/linewatch")
+        assert said.split() == ["linewatch", "700", "root", "755"]
+        assert in_layer(made, "getent", "passwd", "linewatch").strip().endswith("nologin")
+        in_layer(made, "linewatch-agent", "check-config", "/etc/linewatch/linewatch.toml")

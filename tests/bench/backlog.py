@@ -25,7 +25,8 @@ from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.fleet_tls import tls_context
 from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
+from linewatch_agent.store.store import Store, open_store
+from linewatch_agent.store.values import Owner, StoreLimits
 from linewatch_agent.store.writer import WriterThread
 from linewatch_agent.timekeeper import Timekeeper
 from linewatch_agent.uplink import uplink

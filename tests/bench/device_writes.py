@@ -27,8 +27,9 @@ import msgspec
 from linewatch_agent.plan.settings import StoreConfig
 from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.store.database import STORE_FILE
-from linewatch_agent.store.store import Store, StoreLimits
+from linewatch_agent.store.store import Store
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import StoreLimits
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.records import Anchor, AnchorSource, Sample
 from linewatch_core.sync.messages import StreamAck
@@ -170,7 +171,7 @@ class Day:
                 _finish(recorder._work())
             self._acknowledge(store)
             if second % LEDGERS_S == LEDGERS_S - 1:
-                store.remember("ledgers", os.urandom(200))
+                store.kept.remember("ledgers", os.urandom(200))
             if not real:
                 self._kernel(second)
         os.close(self._folder)

@@ -15,15 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
 from linewatch_agent.store.blocks import OpenBlock
 from linewatch_agent.store.database import STORE_FILE
-from linewatch_agent.store.store import StoreLimits
 from linewatch_agent.store.summary import Summary
-from linewatch_agent.store.tables import put_segments, save_stream
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.records import Body, Record, Stream
 from linewatch_core.segment.chain import head_after
 from linewatch_core.segment.sealing import FrameContext
@@ -111,8 +109,8 @@ def generate(folder: Path, per_segment: dict[Stream, int], days: int) -> None:
 
 
 def _seal_day(probe: Probe, stream: Stream, supply: Iterator[Body], per_segment: int) -> None:
-    db, state = probe.store._db, probe.store._streams[stream]
-    head, made = state.row.head, []
+    db, chains, journal = probe.store._db, probe.store._chains, probe.store._journal
+    head, made = chains.head(stream), []
     for first in range(0, A_DAY[stream], per_segment):
         count = min(per_segment, A_DAY[stream] - first)
         records = [Record(head.next_seq + n, next(supply)) for n in range(count)]
@@ -122,19 +120,16 @@ def _seal_day(probe: Probe, stream: Stream, supply: Iterator[Body], per_segment:
         made += block.close(head, probe.keys.current)
         head = head_after(parse_segment(made[-1]).header)
     with db.transaction():
-        put_segments(db, stream, made)
-        row = replace(state.row, head=head)
-        save_stream(db, stream, row)
-    probe.store._note_segments(stream, head)
-    state.row = row
-    state.next_seq = head.next_seq
+        chains.append(stream, made)
+    journal._closed(stream, head)
+    journal._next_seq[stream] = head.next_seq
 
 
 def fill(folder: Path) -> None:
     """Copy the store's segments behind themselves until it is at its bound."""
     probe = Probe(folder, limits=StoreLimits(free_bytes_min=0))
     db, a_copy = probe.store._db, probe.store.counts().bytes
-    step = max(state.next_seq for state in probe.store._streams.values())
+    step = max(probe.store.counts().committed.values()) + 1
     (last_id,) = db.execute("SELECT max(id) FROM segment").fetchone()
     for number in range(1, -(-BYTES_MAX // a_copy)):
         left = min(1.0, (BYTES_MAX - number * a_copy) / a_copy)

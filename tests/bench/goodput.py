@@ -9,7 +9,8 @@ import statistics
 
 from linewatch_agent.checks import LineChecks
 from linewatch_agent.plan.line import Line
-from linewatch_core.records import Check, LineKind, Role, ThroughputDetail
+from linewatch_core.details import ThroughputDetail
+from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.targets import Target
 from tests.agent.checks.servers import http_reply
 from tests.support.netns import namespaces, wire

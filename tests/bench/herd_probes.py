@@ -18,8 +18,9 @@ import structlog
 from nacl.signing import VerifyKey
 
 from linewatch_agent import clock
-from linewatch_agent.mqtt.client import LineClient, open_socket
+from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.mqtt.opening import open_socket
 from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.uplink import uplink
 from linewatch_agent.uplink.backend import LoadedSegment
@@ -98,7 +99,9 @@ class HerdBackend:
     def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
         """Take no time."""
 
-    def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
+    def traffic(
+        self, line: str | None, *, bytes_out: int, bytes_in: int, opening: bool = False
+    ) -> None:
         """Count nothing."""
 
     def recall(self) -> bytes | None:

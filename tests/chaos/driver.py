@@ -64,7 +64,7 @@ class Driver:
     def connect(self) -> None:
         """Subscribe, publish keys and birth, tell the machine; a full disk: not now."""
         try:
-            conn = self.store.next_conn()
+            conn = self.store.kept.next_conn()
         except StoreFullError:
             return
         self.commands.clear()

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import msgspec
 
 from linewatch_agent.plan.waiting import Waiting
-from linewatch_agent.store import opening, store
+from linewatch_agent.store import journal, opening, room
 from linewatch_agent.store.database import Database
 from linewatch_agent.store.store import Store
 from linewatch_core.intervals import SeqSet
@@ -59,7 +59,7 @@ def skip_store_sync() -> Patch:
 
 def forget_gaps() -> Patch:
     """The store gives up what was never acked, and tells nobody."""
-    return patch.object(store, "gaps_of", lambda *_, **__: ())
+    return patch.object(room, "_gaps_of", lambda *_, **__: ())
 
 
 def skip_archive_sync() -> Patch:
@@ -97,7 +97,7 @@ def no_opening_gap() -> Patch:
 
 def drop_the_journal() -> Patch:
     """The frames that a cut left are thrown away."""
-    return patch.object(store, "load_journal", lambda *_, **__: None)
+    return patch.object(journal, "load_journal", lambda *_, **__: None)
 
 
 def commit_twice() -> Patch:

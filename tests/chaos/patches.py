@@ -19,13 +19,13 @@ from structlog.testing import capture_logs
 
 from linewatch_agent import clock
 from linewatch_agent.plan import retention
-from linewatch_agent.store import blocks, opening, reserve, store
+from linewatch_agent.store import blocks, opening, reserve, room
 from tests.chaos.disk import Disk, NoRoomError, ReadOnlyError, SyncFailedError
 
 KIB = 1024
 SCALED = (
-    (store, "_SPARE_BYTES", 24 * KIB),
-    (store, "RESERVE_BYTES", 64 * KIB),
+    (room, "_SPARE_BYTES", 24 * KIB),
+    (room, "RESERVE_BYTES", 64 * KIB),
     (reserve, "RESERVE_BYTES", 64 * KIB),
     (opening, "WAL_PAGES", 32),
     (retention, "KEEP_ACKED_MS", 600_000),

@@ -14,8 +14,9 @@ from linewatch_agent.recorder import Listeners, Recorder
 from linewatch_agent.store.keys import SigningKeys
 from linewatch_agent.store.old_stores import OldStores
 from linewatch_agent.store.spare import RUN_BYTES, SpareCopy, read_spare
-from linewatch_agent.store.store import Owner, StoreLimits, open_store
+from linewatch_agent.store.store import open_store
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import Owner, StoreLimits
 from linewatch_agent.store.writer import WriterThread
 from linewatch_core.ids import BootId, Epoch
 from linewatch_core.records import BootStarted, Check, LineChanged, LineKind, Sample

@@ -83,8 +83,10 @@ def _run(seed: int, steps: int, folder: Path) -> Outcome:
             ledger.settle(held)
         except Exception as error:
             shown = "\n".join(world.trace[-TRACE_SHOWN:])
+            more = "" if steps == STEPS else f' ARGS="--steps {steps}"'
             raise ChaosError(
                 f"seed {seed} ({steps} steps): {type(error).__name__}: {error}\n"
+                f"the same again: make sim SEED={seed}{more}\n"
                 f"the last steps:\n{shown}"
             ) from error
         finally:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.room import Thinned
 from linewatch_agent.store.spare import Mark
-from linewatch_agent.store.store import Closing, Committed, Store
+from linewatch_agent.store.store import Store
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import Closing, Committed
 from linewatch_core.records import Body, Stream
 from linewatch_core.sync.acks import acked_set
 from linewatch_core.sync.messages import StreamAck

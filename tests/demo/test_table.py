@@ -14,6 +14,7 @@ def status(*samples: dict[str, Any], mono_ms: int = 100_000, **uplink: Any) -> d
     return {
         "mono_ms": mono_ms,
         "samples": list(samples),
+        "lines": [{"usable": True}],
         "store": {
             "committed": {"ev": 3, "roll": 2, "raw": 40},
             "acked": {"ev": 3, "roll": 0, "raw": 30},
@@ -115,3 +116,11 @@ def test_what_does_not_answer_is_said() -> None:
     assert "stored at the server not answering" in shown(History(), away, None)
     assert "uplink: no answer in time" in shown(History(), away)
     assert "uplink: connecting" in shown(History(), status(connected=False))
+
+
+@pytest.mark.parametrize("lines", [[], [{"usable": False}]])
+def test_a_machine_without_a_usable_line_is_told(lines: list[dict[str, bool]]) -> None:
+    """An empty table would leave a newcomer at a loss; with a line nothing is said."""
+    said = "No line is usable (see above), so nothing is measured"
+    assert said in shown(History(), {**status(), "lines": lines})
+    assert said not in shown(History(), status())

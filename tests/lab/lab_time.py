@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from linewatch_core.records import VerdictSettings
+from linewatch_core.judging import VerdictSettings
 from linewatch_core.verdict.settings import DEFAULTS, hold_of
 from linewatch_core.verdict.states import LineVerdict
 from tests.lab.scenario import Scenario

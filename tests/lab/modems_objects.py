@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 from dbus_fast import Variant
 
-from linewatch_core.records import Bearer, Registration, Sim
+from linewatch_core.modem_words import Bearer, Registration, Sim
 
 ROOT = "/org/freedesktop/ModemManager1"
 NAME = "org.freedesktop.ModemManager1"

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linewatch_core.records import CachedTruth, Check, Detail, Role, Sample
+from linewatch_core.details import Detail
+from linewatch_core.judging import CachedTruth
+from linewatch_core.records import Check, Role, Sample
 from linewatch_core.verdict.inputs import LineFacts, Round, Seen
 from tests.lab.plan import CountryPlan
 from tests.lab.targets import lab_targets

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from linewatch_agent.plan.toml_errors import ConfigError
-from linewatch_core.records import Bearer, LineKind, Registration
+from linewatch_core.modem_words import Bearer, Registration
+from linewatch_core.records import LineKind
 from tests.lab.agent_config import Pace, agent_config
 from tests.lab.country import Country
 from tests.lab.knobs import Knob

@@ -58,6 +58,17 @@ def test_no_server_there_says_how_to_make_one(tmp_path: Path) -> None:
         load_settings(tmp_path)
 
 
+def test_another_user_is_told_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory is its owner's alone, and a person mostly is somebody else."""
+
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SetupError, match="no right to; run this as the server's user: sudo -u"):
+        load_settings(tmp_path)
+
+
 def test_private_files_are_private_and_replaced_whole(tmp_path: Path) -> None:
     """Secrets are for their owner only, and no half-written file is left."""
     path = tmp_path / "secret"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from linewatch_core.records import Bearer, Check, Registration
+from linewatch_core.modem_words import Bearer, Registration
+from linewatch_core.records import Check
 from tests.lab.knobs import Knob
 from tests.lab.scenario import Fault
 

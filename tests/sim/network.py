@@ -14,18 +14,9 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from linewatch_agent.plan.schedule import Slot
-from linewatch_core.records import (
-    MODEM_TARGET,
-    Bearer,
-    Check,
-    LineKind,
-    ModemDetail,
-    Registration,
-    Role,
-    Sample,
-    Sim,
-    ThroughputDetail,
-)
+from linewatch_core.details import ThroughputDetail
+from linewatch_core.modem_words import MODEM_TARGET, Bearer, ModemDetail, Registration, Sim
+from linewatch_core.records import Check, LineKind, Role, Sample
 from linewatch_core.targets import GATEWAY_HOST, Target
 from tests.lab.knobs import Knob
 from tests.lab.plan import CountryPlan, LinePlan

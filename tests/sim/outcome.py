@@ -6,7 +6,7 @@ Pure.
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-from linewatch_core.records import THROTTLED_MS
+from linewatch_core.judging import THROTTLED_MS
 from tests.lab.scenario import Scenario
 from tests.lab.truth import Comparison, Row, Told
 from tests.sim.network import COSTLY_EVERY, GATEWAY

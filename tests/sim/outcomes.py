@@ -7,10 +7,9 @@ A shape that the table lacks is that of a check which ended fine.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from linewatch_core.records import (
+from linewatch_core.details import (
     AlternationDetail,
     Answer,
-    Check,
     ContrastDetail,
     Detail,
     DnsDetail,
@@ -19,6 +18,7 @@ from linewatch_core.records import (
     PortalAnswer,
     PortalDetail,
 )
+from linewatch_core.records import Check
 from tests.lab.knobs import Spoof
 from tests.sim.effects import Fate
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from linewatch_agent.plan.rollup import RollUp
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
+from linewatch_agent.store.store import Store, open_store
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import Owner, StoreLimits
 from linewatch_core.ids import BootId, Epoch, ProbeId, probe_id_from_random
+from linewatch_core.judging import CachedTruth
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
     Body,
     BootStarted,
-    CachedTruth,
     ConfigApplied,
     GapReason,
     LineChanged,

@@ -190,7 +190,7 @@ class Uplink:
         self._later(now_s + SETUP_ROUND_TRIPS * states[self.line].rtt_s, self._connected)
 
     def _connected(self, now_s: float) -> None:
-        self._conn = self.probe.store.next_conn()
+        self._conn = self.probe.store.kept.next_conn()
         status = Status(
             state="online",
             conn=self._conn,

@@ -19,7 +19,7 @@ import aiomqtt
 
 from linewatch_agent.identity import enrol as agent_enrol
 from linewatch_agent.identity.identity import Identity, load_identity
-from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.client import LineClient, Version
 from linewatch_agent.mqtt.fleet_tls import tls_context
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_core.sync import topics
@@ -80,7 +80,14 @@ class LocalServer:
             key=key or self.layout.key("server"),
         )
         identifier = secrets.token_hex(8)
-        return LineClient(endpoint or self.mqtts, tls=tls, identifier=identifier, budget_s=budget_s)
+        # Of 3.1.1: what it publishes against the access list vanishes without a word.
+        return LineClient(
+            endpoint or self.mqtts,
+            tls=tls,
+            identifier=identifier,
+            budget_s=budget_s,
+            version=Version.V311,
+        )
 
     def probe_client(self, identity: Identity, *, endpoint: Endpoint | None = None) -> LineClient:
         """Return a client with an enrolled probe's certificate."""

@@ -144,7 +144,7 @@ async def _tab() -> AsyncIterator[_Tab]:
             *(program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env=os.environ | {"HOME": home},
+            env=os.environ | {"HOME": home, "TMPDIR": home},
             start_new_session=True,
         )
         try:

@@ -13,7 +13,8 @@ from nacl.signing import SigningKey
 
 from linewatch_agent.identity.identity import Identity, prepare
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
+from linewatch_agent.store.store import Store, open_store
+from linewatch_agent.store.values import Owner, StoreLimits
 from linewatch_core.enrolment import decode_token
 from linewatch_core.ids import BootId, Epoch
 from linewatch_core.records import Body, Stream

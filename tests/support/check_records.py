@@ -1,27 +1,21 @@
 """One sample of each check that holds one thing against another: values for golden vectors."""
 
-from linewatch_core.records import (
+from linewatch_core.details import (
     AlternationDetail,
     Answer,
-    Bearer,
-    Check,
     ContrastDetail,
     Detail,
     DnsDetail,
     Hop,
     HttpDetail,
-    ModemDetail,
     NeighbourDetail,
-    PacketService,
     PortalAnswer,
     PortalDetail,
-    Record,
-    Registration,
-    Sample,
-    Sim,
     ThroughputDetail,
     TraceDetail,
 )
+from linewatch_core.modem_words import Bearer, ModemDetail, PacketService, Registration, Sim
+from linewatch_core.records import Check, Record, Sample
 
 _PAGE = HttpDetail(200, 4096, "6f1ed002ab559585", None, "a3c1f0e2d4b59687")
 _BLOCKED = HttpDetail(403, 7, "0123456789abcdef")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from linewatch_server.broker.files import load_authority
 from linewatch_server.fleet.pki import Authority, KeyPair
+from linewatch_server.settings import Layout
 from tests.support.broker import HOST, LocalServer
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -76,12 +77,18 @@ def trickle(begin: bytes, *, after_first_read: bool) -> Serve:
     return serve
 
 
+def layout_tls(layout: Layout) -> ssl.SSLContext:
+    """Return the TLS of the broker of a server's directory, whether it runs or not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(layout.certificate("broker"), layout.key("broker"))
+    return context
+
+
 def broker_tls(server: LocalServer, pair: KeyPair | None = None) -> ssl.SSLContext:
     """Return the TLS of the real broker, or of one with another certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if pair is None:
-        context.load_cert_chain(server.layout.certificate("broker"), server.layout.key("broker"))
-        return context
+        return layout_tls(server.layout)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     folder = server.layout.directory.parent
     (folder / "other.crt").write_bytes(pair.certificate_pem)
     (folder / "other.key").write_bytes(pair.key_pem)
@@ -143,38 +150,78 @@ class Interceptor:
 
 @dataclass
 class FakeBroker:
-    """Speaks just enough MQTT 3.1.1: refuses with a code, or takes everything.
+    """Speaks just enough MQTT, 3.1.1 or 5: refuses with a code, or takes everything.
 
     Attributes:
-        connack: the return code of CONNACK; suback: of SUBACK (0x80 refuses).
+        speaks: the version that it knows, 4 (3.1.1) or 5.
+        unknown: what it sends before it hangs up on a CONNECT of the other version.
+        connack: the code of CONNACK; suback: of SUBACK (0x80 refuses); puback: of PUBACK, for
+            topics that end with `refuses`; disconnect: instead of that PUBACK, if not None.
+        properties: of MQTT 5's CONNACK.
         seen: the topics published, which go nowhere.
+        versions: of the CONNECTs that came.
     """
 
+    speaks: int = 4
+    unknown: bytes = b"\x20\x02\x00\x01"
     connack: int = 0
     suback: int = 1
+    puback: int = 0
+    disconnect: int | None = None
+    refuses: str = ""
+    properties: bytes = b""
     seen: list[str] = field(default_factory=list)
-    connects: int = 0
+    versions: list[int] = field(default_factory=list)
+
+    @property
+    def connects(self) -> int:
+        """How many connections of its own version came."""
+        return self.versions.count(self.speaks)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client until it goes or is refused."""
-        while True:
+        goes_on = True
+        while goes_on:
             kind, body = await _packet(reader)
-            match kind >> 4:
-                case 1:
-                    self.connects += 1
-                    writer.write(bytes([0x20, 2, 0, self.connack]))
-                case 8:
-                    writer.write(bytes([0x90, 3, body[0], body[1], self.suback]))
-                case 3:
-                    length = int.from_bytes(body[:2])
-                    self.seen.append(body[2 : 2 + length].decode())
-                    if kind & 6:
-                        writer.write(bytes([0x40, 2]) + body[2 + length : 4 + length])
-                case 12:
-                    writer.write(bytes([0xD0, 0]))
+            answer, goes_on = self._answer(kind, body)
+            writer.write(answer)
             await writer.drain()
-            if self.connack:
-                return
+
+    def _answer(self, kind: int, body: bytes) -> tuple[bytes, bool]:
+        """Return what is answered to a packet, and whether the connection goes on."""
+        is_5 = self.speaks == 5
+        none = b"\0" if is_5 else b""
+        match kind >> 4:
+            case 1:
+                self.versions.append(body[6])
+                if body[6] != self.speaks:
+                    return self.unknown, False
+                told = bytes([len(self.properties)]) + self.properties if is_5 else b""
+                return _with_length(0x20, bytes([0, self.connack]) + told), not self.connack
+            case 8:
+                return _with_length(0x90, body[:2] + none + bytes([self.suback])), True
+            case 3:
+                return self._answer_publish(kind, body)
+            case 12:
+                return b"\xd0\0", True
+        return b"", True
+
+    def _answer_publish(self, kind: int, body: bytes) -> tuple[bytes, bool]:
+        length = int.from_bytes(body[:2])
+        topic = body[2 : 2 + length].decode()
+        self.seen.append(topic)
+        if not kind & 6:
+            return b"", True
+        is_refused = topic.endswith(self.refuses)
+        if is_refused and self.disconnect is not None:
+            return bytes([0xE0, 1, self.disconnect]), False
+        code = bytes([self.puback]) if is_refused and self.puback else b""
+        return _with_length(0x40, body[2 + length : 4 + length] + code), True
+
+
+def _with_length(kind: int, body: bytes) -> bytes:
+    """Return a packet of fewer than 128 bytes."""
+    return bytes([kind, len(body)]) + body
 
 
 async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:

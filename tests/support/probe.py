@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 
 from linewatch_agent.store.keys import SigningKeys
-from linewatch_agent.store.store import Owner, Store, StoreLimits, open_store
+from linewatch_agent.store.store import Store, open_store
+from linewatch_agent.store.values import Owner, StoreLimits
+from linewatch_core.details import DnsDetail
 from linewatch_core.ids import BootId, Epoch
-from linewatch_core.records import Body, BootStarted, Check, DnsDetail, Record, Sample, Stream
+from linewatch_core.records import Body, BootStarted, Check, Record, Sample, Stream
 from linewatch_core.segment.chain import check_follows
 from linewatch_core.segment.segment import Segment, open_segment, parse_segment, verify_signature
 from linewatch_core.segment.signing import key_id

@@ -2,52 +2,54 @@
 
 from hypothesis import strategies as st
 
-from linewatch_core.ids import BootId
-from linewatch_core.records import (
+from linewatch_core.details import (
     AlternationDetail,
-    Anchor,
-    AnchorSource,
     Answer,
     Attempt,
-    Bearer,
-    Body,
-    BootStarted,
-    BudgetChanged,
-    CachedTruth,
-    Check,
-    ConfigApplied,
     ContrastDetail,
     Detail,
     DnsDetail,
+    Hop,
+    HttpDetail,
+    NeighbourDetail,
+    PortalAnswer,
+    PortalDetail,
+    ThroughputDetail,
+    TraceDetail,
+)
+from linewatch_core.ids import BootId
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
+from linewatch_core.modem_words import (
+    Bearer,
+    ModemDetail,
+    ModemStep,
+    ModemTrouble,
+    PacketService,
+    Registration,
+    Sim,
+)
+from linewatch_core.records import (
+    Anchor,
+    AnchorSource,
+    Body,
+    BootStarted,
+    BudgetChanged,
+    Check,
+    ConfigApplied,
     EvBody,
     Gap,
     GapReason,
-    Hold,
-    Hop,
-    HttpDetail,
     LineChanged,
     LineKind,
-    ModemDetail,
     ModemReset,
-    ModemStep,
-    ModemTrouble,
-    NeighbourDetail,
-    PacketService,
-    PortalAnswer,
-    PortalDetail,
     Record,
-    Registration,
     Role,
     Roll,
     Sample,
-    Sim,
     Stream,
     TargetNote,
-    ThroughputDetail,
-    TraceDetail,
     Transition,
     TruthApplied,
-    VerdictSettings,
 )
 
 TIMES_MS = st.integers(0, 2**45) | st.integers(-(2**60), 2**60)

@@ -10,28 +10,24 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from linewatch_core.details import Detail, DnsDetail, HttpDetail
 from linewatch_core.ids import BootId
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
+from linewatch_core.modem_words import ModemStep, ModemTrouble
 from linewatch_core.records import (
     ROLL_WINDOW_MS,
     Anchor,
     AnchorSource,
     BootStarted,
     BudgetChanged,
-    CachedTruth,
     Check,
     ConfigApplied,
-    Detail,
-    DnsDetail,
     EvBody,
     Gap,
     GapReason,
-    Hold,
-    HttpDetail,
     LineChanged,
     LineKind,
     ModemReset,
-    ModemStep,
-    ModemTrouble,
     Record,
     Role,
     Roll,
@@ -40,7 +36,6 @@ from linewatch_core.records import (
     TargetNote,
     Transition,
     TruthApplied,
-    VerdictSettings,
     quantise_us,
 )
 

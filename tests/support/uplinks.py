@@ -104,7 +104,9 @@ class MemoryBackend:
         """Remember the time."""
         self.times.append(ack)
 
-    def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
+    def traffic(
+        self, line: str | None, *, bytes_out: int, bytes_in: int, opening: bool = False
+    ) -> None:
         """Count nothing."""
 
     def recall(self) -> bytes | None:

@@ -80,3 +80,19 @@ def test_a_tree_shares_what_can_be_shared(tmp_path: Path) -> None:
     assert (made / "VERSION").read_text() == "1.2\n"
     assert (made / "bin/linewatch-agent").stat().st_mode & 0o777 == 0o755
     assert (made / "VERSION").stat().st_mtime == 7
+
+
+def test_a_library_whose_compiled_parts_stay_behind_is_there_in_python(tmp_path: Path) -> None:
+    """dbus-fast has each of its modules twice; another library keeps what it has."""
+    found = []
+    for name in ("dbus_fast", "msgspec"):
+        path = tmp_path / f"{name}-1-cp313-cp313-linux_armv7l.whl"
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(f"{name}/message.py", "x = 1\n")
+            file.writestr(f"{name}/message.cpython-313-arm-linux-gnueabihf.so", "")
+        found.append(path)
+    all_wheels = [Wheels(ARM, found=tuple(found), lacking=())]
+    make_tree(PROJECT, tmp_path / "release", version="0.1.0", epoch=0, all_wheels=all_wheels)
+    native = tmp_path / "release/lib" / ARM.tag
+    names = {f"{path.parent.name}/{path.name.partition('.')[2]}" for path in native.glob("*/*")}
+    assert names == {"dbus_fast/py", "msgspec/py", "msgspec/cpython-313-arm-linux-gnueabihf.so"}

@@ -1,11 +1,14 @@
 """The files that people put on the card's first partition, and the one that we put there.
 
-That partition is FAT, so that any computer can write it: names come in any case, and
-with endings that editors add. Knows no TOML. A file is replaced whole or not at all.
+That partition is FAT, so that any computer can write it: names come in any case, with
+endings that editors add, and numbers that downloads add. Knows no TOML. A file is replaced
+whole or not at all.
 """
 
 import contextlib
+import errno
 import os
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,6 +24,10 @@ TOKEN_NAMES = (
 )
 PROBLEM = "linewatch-problem.txt"
 _FILE_MODE = 0o644
+_COPY = re.compile(r" ?\([0-9]{1,3}\)(?=\.)")
+"""What a browser adds to the name of a file that it downloads again: `linewatch (1).toml`."""
+_FORMATTED = re.compile(r"linewatch.*\.(rtf|docx?|odt|pages)")
+"""What word processors make of a text file."""
 
 
 class CardError(LinewatchError):
@@ -47,7 +54,7 @@ def find(boot: Path, names: tuple[str, ...]) -> CardFile | None:
         CardError: there are several, or it can't be read.
     """
     try:
-        found = sorted(path for path in boot.iterdir() if path.name.lower() in names)
+        found = sorted(path for path in boot.iterdir() if _plain(path) in names)
     except OSError as error:
         raise CardError(f"cannot read {boot}: {error.strerror}; is the card whole?") from error
     if len(found) > 1:
@@ -60,6 +67,13 @@ def find(boot: Path, names: tuple[str, ...]) -> CardFile | None:
             return CardFile(found[0], file.read(CARD_BYTES_MAX + 1))
     except OSError as error:
         raise CardError(f"cannot read {found[0].name}: {error.strerror}; copy it again") from error
+
+
+def formatted(boot: Path) -> list[str]:
+    """Return the names of files that a word processor saved where a text file was meant."""
+    with contextlib.suppress(OSError):
+        return sorted(path.name for path in boot.iterdir() if _FORMATTED.fullmatch(_plain(path)))
+    return []
 
 
 def replace(old: CardFile, data: bytes) -> None:
@@ -126,6 +140,10 @@ def problem_text(problems: list[str]) -> str:
     return intro + "\n" + "".join(f"* {problem}\n" for problem in problems)
 
 
+def _plain(path: Path) -> str:
+    return _COPY.sub("", path.name.lower())
+
+
 def _overwrite(descriptor: int) -> None:
     size = os.fstat(descriptor).st_size
     os.pwrite(descriptor, b"\0" * size, 0)
@@ -133,6 +151,13 @@ def _overwrite(descriptor: int) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> CardError:
+    with contextlib.suppress(OSError):
+        path.with_name(f"{path.name}.new").unlink()  # what was begun takes room
+    if error.errno == errno.ENOSPC:
+        return CardError(
+            f"cannot write {path.name} on the card: it is full; delete what is not its own there, "
+            "then start the probe again"
+        )
     return CardError(
         f"cannot write {path.name} on the card: {error.strerror}; the card may be worn out or "
         "locked: try another card"

@@ -16,8 +16,9 @@ from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.wishes import Wishes, window_for
+from linewatch_core.details import AlternationDetail, Attempt, HttpDetail
 from linewatch_core.median import median
-from linewatch_core.records import AlternationDetail, Attempt, HttpDetail, quantise_us
+from linewatch_core.records import quantise_us
 
 BYTES_MAX = 4_096
 _TCP_DONE = 2

@@ -22,7 +22,8 @@ from linewatch_agent.checks.failures import (
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import Clock
-from linewatch_core.records import Answer, ContrastDetail, quantise_us
+from linewatch_core.details import Answer, ContrastDetail
+from linewatch_core.records import quantise_us
 from linewatch_core.targets import GATEWAY_HOST, Resolver
 
 

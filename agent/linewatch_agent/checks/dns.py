@@ -12,7 +12,8 @@ from linewatch_agent.checks.dns_packets import Reply
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.slack import Slack
 from linewatch_agent.checks.sockets import Clock
-from linewatch_core.records import DnsDetail, quantise_us
+from linewatch_core.details import DnsDetail
+from linewatch_core.records import quantise_us
 from linewatch_core.targets import GATEWAY_HOST
 
 

@@ -32,7 +32,7 @@ from linewatch_agent.checks.sockets import (
 from linewatch_agent.checks.tls import tls_failure
 from linewatch_agent.checks.wishes import Wishes
 from linewatch_agent.dns_message import Query, make_query
-from linewatch_core.records import HttpDetail
+from linewatch_core.details import HttpDetail
 from linewatch_core.targets import Resolver
 
 PAD_BYTES = 128

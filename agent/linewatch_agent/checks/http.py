@@ -45,7 +45,8 @@ from linewatch_agent.checks.tls import (
     tls_failure,
 )
 from linewatch_agent.checks.wishes import NO_WISHES, Wishes
-from linewatch_core.records import HttpDetail, quantise_us
+from linewatch_core.details import HttpDetail
+from linewatch_core.records import quantise_us
 from linewatch_core.targets import GATEWAY_HOST
 
 LOCATION_LENGTH_MAX = 200

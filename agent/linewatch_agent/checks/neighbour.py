@@ -13,7 +13,7 @@ from dataclasses import replace
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.tcp import check_tcp
-from linewatch_core.records import NeighbourDetail
+from linewatch_core.details import NeighbourDetail
 
 ANSWERS = (None, "connection_refused")
 """Failures of a neighbour that show that it is there."""

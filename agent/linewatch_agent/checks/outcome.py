@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from linewatch_core.records import Detail
+from linewatch_core.details import Detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from linewatch_agent.checks.failures import HTTP_UNEXPECTED_PAGE, HTTP_UNEXPECTE
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.wishes import Wishes, window_for
-from linewatch_core.records import HttpDetail, PortalAnswer, PortalDetail
+from linewatch_core.details import HttpDetail, PortalAnswer, PortalDetail
 from linewatch_core.targets import GATEWAY_HOST, Expected
 
 BYTES_MAX = 4_096

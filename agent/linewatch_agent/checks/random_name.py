@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from linewatch_agent.checks.failures import DNS_INVENTED_ANSWER
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_core.records import DnsDetail
+from linewatch_core.details import DnsDetail
 
 LABEL_LENGTH = 18
 """26^18 names: none of them is anyone's."""

@@ -16,7 +16,7 @@ from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.wishes import Wishes, window_for
-from linewatch_core.records import ThroughputDetail
+from linewatch_core.details import ThroughputDetail
 
 BYTES_MAX = 65_536
 FIRST_FLIGHT_BYTES = 16_384

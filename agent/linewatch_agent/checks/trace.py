@@ -29,7 +29,8 @@ from linewatch_agent.checks.trace_packets import (
     parse_error,
     public_path,
 )
-from linewatch_core.records import Hop, TraceDetail, quantise_us
+from linewatch_core.details import Hop, TraceDetail
+from linewatch_core.records import quantise_us
 
 HOPS_MAX = 20
 _SPACING_S = 0.05

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from linewatch_agent.checks.icmp_packets import RECVERR
 from linewatch_agent.checks.stamps import Ancillary
-from linewatch_core.records import Hop
+from linewatch_core.details import Hop
 
 PAYLOAD = bytes(range(64, 96))
 """What traceroute(8) sends, so that ours look like anyone's."""

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
@@ -15,9 +16,11 @@ import aiomqtt
 from linewatch_agent.doctor.findings import Finding, note, ok, problem
 from linewatch_agent.identity.identity import EnrolmentError, Identity, load_identity
 from linewatch_agent.lines.connect import connect_over, names_resolved_by
-from linewatch_agent.mqtt.client import BUDGET_S, LineClient, MakeSocket, open_socket
+from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.connect_problem import connect_problem
 from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.mqtt.opening import BUDGET_S, MakeSocket, open_socket
+from linewatch_agent.mqtt.versions import connected
 from linewatch_agent.plan.endpoint import Endpoint, parse_endpoint
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.settings import UplinkConfig
@@ -79,14 +82,15 @@ async def _server(
             authority_pem=who.authority_pem, certificate=who.certificate_path, key=who.key_path
         )
         # An id of its own: with the probe's, the agent's connection would be ended.
-        client = LineClient(
+        make = partial(
+            LineClient,
             endpoint,
             tls=tls,
             identifier=secrets.token_hex(8),
             make_socket=make_socket,
             budget_s=budget_s,
         )
-        async with client:
+        async with connected(endpoint, make):
             return ok("server", f"{where}: answers")
     except aiomqtt.MqttError as error:
         return problem("server", f"{where}: {connect_problem(error)}", "try another line first")

@@ -6,7 +6,8 @@ from typing import Any
 from linewatch_agent.doctor.findings import Finding, note, ok, problem
 from linewatch_agent.lines import LineIds
 from linewatch_agent.plan.line import Line, Problem
-from linewatch_core.records import Bearer, LineKind, Registration
+from linewatch_core.modem_words import Bearer, Registration
+from linewatch_core.records import LineKind
 
 _ABSENT = "if it was taken away for good, nothing needs to be done"
 

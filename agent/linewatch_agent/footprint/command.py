@@ -14,6 +14,7 @@ from linewatch_agent import clock
 from linewatch_agent.footprint import kernel
 from linewatch_agent.footprint.figures import LineBytes, Measured, Reading
 from linewatch_agent.status import NotRunningError, ask
+from linewatch_agent.store.database import STORE_FILE
 from linewatch_core.errors import LinewatchError
 
 LOOK_S = 5.0
@@ -33,29 +34,31 @@ async def measure(state: Path, *, seconds: float) -> Measured:
     """
     disk = kernel.disk_of(state)
     status = ask(state)
-    before = _reading(status, disk)
-    resident = [kernel.process(status["pid"]).resident_bytes]
+    wal = state / f"{STORE_FILE}-wal"
+    before = _reading(status, disk, wal)
+    held = [kernel.process(status["pid"])]
     until_s = before.at_s + seconds
     while (left_s := until_s - clock.mono_s()) > 0:
         await asyncio.sleep(min(LOOK_S, left_s))
         try:
-            resident.append(kernel.process(status["pid"]).resident_bytes)
+            held.append(kernel.process(status["pid"]))
         except OSError as error:
             raise FootprintError(
                 "cannot measure: the agent ended meanwhile; linewatch-agent doctor says why"
             ) from error
-    after = _reading(ask(state), disk)
+    after = _reading(ask(state), disk, wal)
     name = disk.name or disk.why
-    return Measured(before, after, resident, status["start_cpu_s"], name)
+    return Measured(before, after, held, status["start_cpu_s"], name)
 
 
-def _reading(status: dict[str, Any], disk: kernel.Disk) -> Reading:
+def _reading(status: dict[str, Any], disk: kernel.Disk, wal: Path) -> Reading:
     of_agent = kernel.process(status["pid"])
     return Reading(
         at_s=clock.mono_s(),
         cpu_s=of_agent.cpu_s,
         peak_bytes=of_agent.peak_bytes,
         disk_bytes=kernel.written_bytes(disk),
+        wal_bytes=wal.stat().st_size if wal.exists() else 0,
         lines={
             line["id"]: LineBytes(
                 own=line["bytes_out"] + line["bytes_in"],

@@ -14,11 +14,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """CPU in seconds and memory in bytes of a process."""
+    """CPU in seconds and memory in bytes of a process.
+
+    Attributes:
+        resident_bytes: as `ps` shows it, with the pages of files that others use as well.
+        anonymous_bytes: of that, what is in no file.
+        share_bytes: of that, with each page divided by how many use it; None: not to be read.
+    """
 
     cpu_s: float
     resident_bytes: int
     peak_bytes: int
+    anonymous_bytes: int
+    share_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +48,14 @@ def process(pid: int, proc: Path = Path("/proc")) -> Process:
     fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
     # utime and stime are fields 14 and 15 of proc(5); ")" ends field 2.
     cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS
-    rows = (line.split() for line in (proc / str(pid) / "status").read_text().splitlines())
-    kib = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[2] == "kB"}
-    return Process(cpu_s, kib.get("VmRSS:", 0) * 1024, kib.get("VmHWM:", 0) * 1024)
+    held = _sizes((proc / str(pid) / "status").read_text().splitlines())
+    return Process(
+        cpu_s,
+        resident_bytes=held.get("VmRSS:", 0),
+        peak_bytes=held.get("VmHWM:", 0),
+        anonymous_bytes=held.get("RssAnon:", 0),
+        share_bytes=_sizes(_lines(proc / str(pid) / "smaps_rollup")).get("Pss:"),
+    )
 
 
 def disk_of(folder: Path, stats: Path = Path("/proc/diskstats")) -> Disk:
@@ -72,6 +85,12 @@ def carried_bytes(device: str, sys_net: Path = Path("/sys/class/net")) -> int | 
         return sum(int((folder / name).read_text()) for name in ("rx_bytes", "tx_bytes"))
     except (OSError, ValueError):
         return None
+
+
+def _sizes(lines: list[str]) -> dict[str, int]:
+    """Return the bytes of rows such as `VmRSS:  100 kB`."""
+    rows = (line.split() for line in lines)
+    return {row[0]: int(row[1]) * 1024 for row in rows if len(row) == 3 and row[2] == "kB"}
 
 
 def _lines(path: Path) -> list[str]:

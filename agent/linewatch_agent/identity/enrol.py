@@ -8,6 +8,7 @@ of the store. Source: docs/decisions/0004-enrolment-over-mqtt.md.
 import asyncio
 import secrets
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from linewatch_agent import clock
+from linewatch_agent.identity import apart
 from linewatch_agent.identity.identity import (
     EnrolmentError,
     Identity,
@@ -23,9 +25,11 @@ from linewatch_agent.identity.identity import (
     load_identity,
     prepare,
 )
-from linewatch_agent.mqtt.client import BUDGET_S, LineClient, MakeSocket, open_socket
+from linewatch_agent.mqtt.client import LineClient, OnBytes
 from linewatch_agent.mqtt.connect_problem import connect_problem
 from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.mqtt.opening import BUDGET_S, MakeSocket, open_socket
+from linewatch_agent.mqtt.versions import Versions, connected
 from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_core.enrolment import (
     EnrolRequest,
@@ -38,6 +42,8 @@ from linewatch_core.sync import topics
 
 log = structlog.get_logger()
 
+_VERSIONS = Versions()
+"""What endpoints speak, from one try to the next: they come every half a minute."""
 CLOCK_FLOOR = datetime(2020, 1, 1, tzinfo=UTC)
 """A clock before this was never set, and cannot say that anything has expired."""
 
@@ -72,14 +78,18 @@ def prepare_from(token_path: Path, state: Path) -> Identity:
 
 
 async def complete(
-    state: Path, *, make_socket: MakeSocket = open_socket, budget_s: float = BUDGET_S
+    state: Path,
+    *,
+    make_socket: MakeSocket = open_socket,
+    budget_s: float = BUDGET_S,
+    on_bytes: OnBytes = lambda **_: None,
 ) -> bool:
     """Get the certificate if it is not here yet; return whether it is now.
 
     Never raises for what the server or the line does: a probe measures without it.
     """
     try:
-        await _complete(load_identity(state), make_socket, budget_s)
+        await _complete(load_identity(state), make_socket, budget_s, on_bytes)
     except _Unreachable as reason:
         log.info("enrolment_waits", reason=str(reason))
     except LinewatchError as error:
@@ -122,16 +132,19 @@ def token_of(text: str, *, name: str, now: datetime) -> Token:
     return token
 
 
-async def _complete(identity: Identity, make_socket: MakeSocket, budget_s: float) -> None:
+async def _complete(
+    identity: Identity,
+    make_socket: MakeSocket,
+    budget_s: float,
+    on_bytes: OnBytes = lambda **_: None,
+) -> None:
     """Ask at one endpoint after the other until there is an answer."""
     if identity.certificate_path.exists():
         return
-    from linewatch_agent.identity import probe_key
-
     folder = identity.folder
     try:
         pending = msgspec.json.decode((folder / "pending.json").read_bytes(), type=Pending)
-        csr = probe_key.request_pem(identity.key_path.read_bytes())
+        csr = await apart.request_pem(identity.key_path.read_bytes())
         tls = tls_context(
             authority_pem=identity.authority_pem,
             certificate=folder / "bootstrap.crt",
@@ -150,41 +163,42 @@ async def _complete(identity: Identity, make_socket: MakeSocket, budget_s: float
     )
     problem = "it has no endpoint"
     for text in identity.endpoints:
-        client = LineClient(
-            parse_endpoint(text),
+        endpoint = parse_endpoint(text)
+        make = partial(
+            LineClient,
+            endpoint,
             tls=tls,
             identifier=secrets.token_hex(8),
             make_socket=make_socket,
             budget_s=budget_s,
+            on_bytes=on_bytes,
         )
         try:
-            answer = await _ask(client, pending.token, msgspec.json.encode(request), budget_s)
+            async with connected(endpoint, make, versions=_VERSIONS) as client:
+                answer = await _ask(client, pending.token, msgspec.json.encode(request), budget_s)
         except (aiomqtt.MqttError, OSError, TimeoutError) as error:
             problem = connect_problem(error)
             continue
-        _accept(identity, answer)
+        await _accept(identity, answer)
         return
     raise _Unreachable(problem)
 
 
 async def _ask(client: LineClient, token: str, request: bytes, budget_s: float) -> bytes:
-    async with client:
-        await client.subscribe(topics.enrol_reply(token), qos=1)
-        await client.publish(topics.enrol_request(token), request, qos=1)
-        async with asyncio.timeout(budget_s):
-            async for message in client.messages:
-                return message.payload if isinstance(message.payload, bytes) else b""
+    await client.subscribe(topics.enrol_reply(token), qos=1)
+    await client.publish(topics.enrol_request(token), request, qos=1)
+    async with asyncio.timeout(budget_s):
+        async for message in client.messages:
+            return message.payload if isinstance(message.payload, bytes) else b""
     raise aiomqtt.MqttError("no answer")
 
 
-def _accept(identity: Identity, answer: bytes) -> None:
-    from linewatch_agent.identity import probe_key
-
+async def _accept(identity: Identity, answer: bytes) -> None:
     reply = decode_reply(answer)
     if reply.certificate is None:
         raise EnrolmentError(f"the server refused to enrol this probe: {reply.error}")
     key_pem = identity.key_path.read_bytes()
-    if not probe_key.fits(reply.certificate, key_pem=key_pem, probe=identity.probe):
+    if not await apart.fits(reply.certificate, key_pem=key_pem, probe=identity.probe):
         raise EnrolmentError(
             "the server's answer is not a certificate for this probe; ask the operator"
         )

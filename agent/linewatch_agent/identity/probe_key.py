@@ -1,7 +1,7 @@
 """The key of the probe's certificate, and the request for that certificate.
 
-The only place of the agent that needs `cryptography` (8 MB): imported when it
-enrols, never while it measures.
+The only place of the agent that needs `cryptography`: imported when keys are made, and
+in a process of its own (apart.py) while the agent measures.
 """
 
 from cryptography import x509

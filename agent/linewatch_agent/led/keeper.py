@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from linewatch_agent.led.meaning import MEANS, Health, Signal, signal_of
+from linewatch_agent.led.meaning import Health, Signal, light_in_words, signal_of
 from linewatch_agent.led.sysfs import LEDS, NONE, Led, find_led
 from linewatch_agent.plan.settings import LedConfig
 
@@ -45,7 +45,7 @@ class LedKeeper:
         told = signal_of(self._health())
         return {
             "signal": told.signal.value,
-            "means": MEANS[told.signal],
+            "means": light_in_words(told.signal, self._config.shows),
             "reasons": list(told.reasons),
             "led": self._name,
             "problem": self._problem,
@@ -54,7 +54,8 @@ class LedKeeper:
     async def run(self) -> None:
         """Show, for ever."""
         folder = find_led(self._config.name, self._leds)
-        led = None if folder is None else Led(folder, inverted=self._config.inverted)
+        config = self._config
+        led = None if folder is None else Led(folder, inverted=config.inverted, shows=config.shows)
         self._name = None if folder is None else folder.name
         if led is None and self._config.name != NONE:
             log.info("no_led_found", wanted=self._config.name)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from linewatch_agent.plan.settings import LedShows
 from linewatch_core.records import LineKind
 
 
@@ -24,6 +25,13 @@ MEANS = {
     Signal.LINE_MISSING: "two flashes, a pause: it is measuring, but a line is missing",
     Signal.HELP: "steady: it needs help",
 }
+
+
+def light_in_words(signal: Signal, shows: LedShows) -> str:
+    """Return how the light is and what that means, where it may be kept dark."""
+    if shows == "nothing" or (shows == "help" and signal is not Signal.HELP):
+        return f"dark, as led.shows says: {MEANS[signal].partition(': ')[2]}"
+    return MEANS[signal]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ drivers/leds/trigger/ledtrig-pattern.c.
 from dataclasses import dataclass
 
 from linewatch_agent.led.meaning import Signal
+from linewatch_agent.plan.settings import LedShows
 
 LASTS_S = 90.0
 """How long a signal runs that is not shown again: the unit's watchdog has the same patience."""
@@ -24,6 +25,8 @@ DARK_MS = {
     Signal.LINE_MISSING: (_PAUSE_MS, _BETWEEN_MS),
 }
 """The dark times, each followed by a flash: so the light is on when the pattern ends."""
+DARK_UNTIL_MS = (round(1000 * LASTS_S) - FLASH_MS,)
+"""Of a light that is to be dark while all is well: it, too, is on when the pattern ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,24 @@ class DoubleFlash:
 Look = Steady | Pattern | Timer | DoubleFlash
 
 
-def look_of(signal: Signal, *, patterns: bool, brightest: int, inverted: bool) -> Look:
+def look_of(
+    signal: Signal, *, patterns: bool, brightest: int, inverted: bool, shows: LedShows = "all"
+) -> Look:
     """Return how a signal is shown.
 
     Args:
         patterns: the kernel has the trigger `pattern`.
         brightest: the LED's full brightness, 1 to 255.
         inverted: the LED is lit by 0, as where its wiring is not known to the kernel.
+        shows: which signals it may show at all.
     """
     on, off = (0, brightest) if inverted else (brightest, 0)
+    if shows == "nothing":
+        return Steady(off)
     if signal is Signal.HELP:
         return Steady(on)
+    if shows == "help":
+        return _pattern(DARK_UNTIL_MS, on, off) if patterns else Steady(off)
     if patterns:
         return _pattern(DARK_MS[signal], on, off)
     if signal is Signal.LINE_MISSING:

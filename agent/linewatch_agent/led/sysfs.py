@@ -11,6 +11,7 @@ from typing import assert_never
 
 from linewatch_agent.led.meaning import Signal
 from linewatch_agent.led.patterns import DoubleFlash, Look, Pattern, Steady, Timer, look_of
+from linewatch_agent.plan.settings import LedShows
 
 LEDS = Path("/sys/class/leds")
 AUTOMATIC = "auto"
@@ -34,9 +35,10 @@ def find_led(name: str, leds: Path = LEDS) -> Path | None:
 class Led:
     """One LED; `show` writes to it what is not shown already."""
 
-    def __init__(self, folder: Path, *, inverted: bool) -> None:
+    def __init__(self, folder: Path, *, inverted: bool, shows: LedShows = "all") -> None:
         self._folder = folder
         self._inverted = inverted
+        self._shows = shows
         self._shown: Look | None = None
 
     def show(self, signal: Signal) -> None:
@@ -51,6 +53,7 @@ class Led:
             patterns="pattern" in available,
             brightest=self._brightest(),
             inverted=self._inverted,
+            shows=self._shows,
         )
         before, self._shown = self._shown, None
         self._write(look, current, news=look != before)

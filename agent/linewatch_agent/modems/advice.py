@@ -6,7 +6,7 @@ MMModemStateFailedReason of ModemManager 1.20.
 """
 
 from linewatch_agent.modems.values import ModemValues, sim_of
-from linewatch_core.records import Sim
+from linewatch_core.modem_words import Sim
 
 _STATE_FAILED = -1
 _SIM_PIN, _SIM_PUK = 2, 4

@@ -7,7 +7,7 @@ network, a lost network or a modem that says nothing change nothing.
 from dataclasses import dataclass
 
 from linewatch_agent.modems.values import ModemValues, operator_of, registration_of
-from linewatch_core.records import Registration
+from linewatch_core.modem_words import Registration
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import structlog
 from linewatch_agent.durable import write_whole
 from linewatch_agent.modems.look import Said
 from linewatch_agent.modems.values import ModemValues, sim_of
-from linewatch_core.records import Sim
+from linewatch_core.modem_words import Sim
 
 log = structlog.get_logger()
 

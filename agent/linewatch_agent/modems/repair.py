@@ -31,7 +31,8 @@ from linewatch_agent.plan.modem_ladder import (
     Taken,
 )
 from linewatch_core.errors import LinewatchError
-from linewatch_core.records import Bearer, ModemReset, ModemStep, ModemTrouble, Sim
+from linewatch_core.modem_words import Bearer, ModemStep, ModemTrouble, Sim
+from linewatch_core.records import ModemReset
 
 log = structlog.get_logger()
 

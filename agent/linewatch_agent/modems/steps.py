@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from linewatch_agent.modems.bus import Connection
 from linewatch_agent.system_bus import BusError, SystemBus, system_bus
-from linewatch_core.records import ModemStep
+from linewatch_core.modem_words import ModemStep
 
 HELPER = "org.linewatch.ModemReset1"
 HELPER_PATH = "/org/linewatch/ModemReset1"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from linewatch_agent.plan.modem_ladder import DAY_S, Taken
-from linewatch_core.records import ModemStep
+from linewatch_core.modem_words import ModemStep
 
 _HOUR_S = 3600.0
 

@@ -6,7 +6,7 @@ a SIM that a person must see to. In a shutdown the modem is fine.
 """
 
 from linewatch_agent.modems.values import ModemValues, bearer_of, registration_of, sim_of
-from linewatch_core.records import Bearer, ModemTrouble, Registration, Sim
+from linewatch_core.modem_words import Bearer, ModemTrouble, Registration, Sim
 
 _DETACHED = 1
 

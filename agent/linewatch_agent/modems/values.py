@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from linewatch_core.records import Bearer, ModemDetail, PacketService, Registration, Sim
+from linewatch_core.modem_words import Bearer, ModemDetail, PacketService, Registration, Sim
 
 _STATE_UNKNOWN, _STATE_INITIALIZING, _STATE_LOCKED, _STATE_SEARCHING = 0, 1, 2, 7
 _NO_SIM_REASONS = frozenset((2, 3, 5))

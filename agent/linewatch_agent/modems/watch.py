@@ -21,7 +21,8 @@ from linewatch_agent.modems.look import LOOK_S, Memory, Said, look
 from linewatch_agent.modems.values import detail_of
 from linewatch_agent.plan.line import Given, Line
 from linewatch_agent.system_bus import NO_BUS, has_bus
-from linewatch_core.records import MODEM_TARGET, Check, LineKind, ModemDetail, Sample
+from linewatch_core.modem_words import MODEM_TARGET, ModemDetail
+from linewatch_core.records import Check, LineKind, Sample
 from linewatch_core.verdict.answers import TIMEOUT
 
 log = structlog.get_logger()

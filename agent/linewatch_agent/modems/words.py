@@ -4,16 +4,16 @@ from typing import Any
 
 import msgspec
 
-from linewatch_core.records import (
+from linewatch_core.modem_words import (
     Bearer,
     ModemDetail,
-    ModemReset,
     ModemStep,
     ModemTrouble,
     PacketService,
     Registration,
     Sim,
 )
+from linewatch_core.records import ModemReset
 
 _SIM = {Sim.MISSING: "SIM missing", Sim.LOCKED: "SIM locked"}
 _REGISTRATION = {

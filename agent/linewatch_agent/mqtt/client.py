@@ -10,45 +10,25 @@ what it had queued.
 import asyncio
 import contextlib
 import logging
-import select
-import socket
 import ssl
-import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
-from enum import StrEnum
-from typing import Any, Self, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 
-from linewatch_agent import clock
+from linewatch_agent.mqtt.connect_problem import Place, ProblemKind, RefusedError, problem_of
+from linewatch_agent.mqtt.opening import BUDGET_S, MakeSocket, Opening, Stage, open_socket
+from linewatch_agent.mqtt.strict import HungUpError, StrictClient, code_of
 from linewatch_agent.plan.endpoint import Endpoint
 
-MakeSocket: TypeAlias = Callable[[str, int], socket.socket]
-"""Returns a connected stream socket for (host, port), or raises OSError; runs in a thread."""
+Version: TypeAlias = aiomqtt.ProtocolVersion
+OnBytes: TypeAlias = Callable[..., None]
+"""Takes bytes_out and bytes_in, of IP, and opening: whether they went into connecting."""
 
-BUDGET_S = 10.0
-"""How long one stage (DNS, TCP, TLS, WebSocket, CONNACK) may take before it counts as failed."""
-ALERT_WAIT_S = (0.3, 3.0)
-"""The least and the most that is waited for the server's word on our certificate."""
-
-_T = TypeVar("_T")
-_Socket = TypeVar("_Socket", bound=socket.socket)
-
-
-class _Stage(StrEnum):
-    """How far an attempt has come."""
-
-    CONNECTION = "the connection"
-    """DNS and TCP: one call of `make_socket`, hence two budgets."""
-    TLS = "TLS"
-    WEBSOCKET = "WebSocket"
-    CONNACK = "MQTT"
-
-
-def open_socket(host: str, port: int) -> socket.socket:
-    """Connect over whatever line the system chooses: the default when nothing is bound."""
-    return socket.create_connection((host, port), timeout=BUDGET_S)
+LOOK_UP_BYTES = (300, 250)
+"""Out and in, reckoned: the server's name is asked for, and some of its addresses in vain."""
 
 
 def _quiet_logger(last_words: deque[str]) -> logging.Logger:
@@ -66,15 +46,14 @@ def _quiet_logger(last_words: deque[str]) -> logging.Logger:
     return logger
 
 
-class LineClient(aiomqtt.Client):
-    """An aiomqtt client for one endpoint whose socket comes from `make_socket`.
+class LineClient(StrictClient):
+    """An MQTT client for one endpoint whose socket comes from `make_socket`.
 
-    Clean session, MQTT 3.1.1. Entering raises `aiomqtt.MqttError`, at the latest
-    when a stage has used up its budget, whatever the other side does (a thread that
-    still hangs in a look-up is abandoned and cannot come back to life).
+    Nothing of a session outlives its connection. Entering raises `aiomqtt.MqttError`, at
+    the latest when a stage has used up its budget, whatever the other side does.
 
     Attributes:
-        peer: the IP address that the connection is with, once there is one.
+        version: of MQTT that it speaks.
         was_hung_up: whether the other side ended the connection, instead of falling silent.
     """
 
@@ -88,92 +67,108 @@ class LineClient(aiomqtt.Client):
         budget_s: float = BUDGET_S,
         keepalive_s: int = 60,
         will: aiomqtt.Will | None = None,
-        max_inflight: int | None = None,
+        version: Version = Version.V5,
+        on_bytes: OnBytes = lambda **_: None,
     ) -> None:
         self._last_words: deque[str] = deque(maxlen=1)
         super().__init__(
             endpoint.host,
             endpoint.port,
             identifier=identifier,
-            clean_session=True,
+            protocol=version,
+            # Version 5's clean start is aiomqtt's default, and its session expiry 0.
+            clean_session=None if version is Version.V5 else True,
             transport="websockets" if endpoint.scheme == "wss" else "tcp",
             websocket_path=endpoint.path if endpoint.scheme == "wss" else None,
             tls_context=tls,
             timeout=budget_s,
             keepalive=keepalive_s,
             will=will,
-            max_inflight_messages=max_inflight,
             logger=_quiet_logger(self._last_words),
         )
-        self.peer: str | None = None
+        self.version = version
         self.was_hung_up = False
-        self._endpoint = endpoint
-        self._make_socket = make_socket
-        self._tls = tls
         self._budget_s = budget_s
-        self._stage = _Stage.CONNECTION
+        self._on_bytes = on_bytes
+        self._told = (0, 0)
         self._patience: asyncio.Timeout | None = None
-        self._raw: socket.socket | None = None
-        self._abandoned = False
-        self._guard = threading.Lock()
+        self._opening = Opening(
+            endpoint,
+            tls=tls,
+            make_socket=make_socket,
+            budget_s=budget_s,
+            on_stage=self._on_stage,
+        )
         paho = self._client
         paho.connect_timeout = 2 * budget_s  # so that it is our watch that ends a stage
         self._create_inner = paho._create_socket
         paho._create_socket = self._create  # type: ignore[method-assign]
-        paho._create_socket_connection = self._open  # type: ignore[method-assign]
-        paho._ssl_wrap_socket = self._wrap  # type: ignore[assignment]
+        paho._create_socket_connection = self._opening.connect  # type: ignore[method-assign]
+        paho._ssl_wrap_socket = self._opening.wrap  # type: ignore[assignment]
+
+    @property
+    def peer(self) -> str | None:
+        """The IP address that the connection is with, once there is one."""
+        return self._opening.peer
 
     async def __aenter__(self) -> Self:
         """Connect; see the class."""
+        bytes_out, bytes_in = LOOK_UP_BYTES
+        self._on_bytes(bytes_out=bytes_out, bytes_in=bytes_in, opening=True)
         try:
             async with asyncio.timeout(2 * self._budget_s) as self._patience:
-                return await super().__aenter__()
-        except TimeoutError:
-            self._abandon()
-            raise aiomqtt.MqttError(f"no answer: {self._stage}") from None
-        except ValueError as error:  # an SSL or IDNA complaint about the host's name
-            self._abandon()
-            raise aiomqtt.MqttError(str(error)) from None
-        except aiomqtt.MqttError as error:
-            self._abandon()
-            if "timed out" in str(error).lower():
-                raise aiomqtt.MqttError(f"no answer: {self._stage}") from None
+                await super().__aenter__()
+        except BaseException as error:
+            self._opening.abandon()
+            self.count(opening=True)
+            late = isinstance(error, TimeoutError) or "timed out" in str(error).lower()
+            if late and isinstance(error, (TimeoutError, aiomqtt.MqttError)):
+                raise aiomqtt.MqttError(f"no answer: {self._opening.stage}") from None
+            if isinstance(error, MqttConnectError):
+                raise RefusedError(Place.CONNECT, code_of(error.rc)) from None
+            if isinstance(error, ValueError):  # an SSL or IDNA complaint about the host's name
+                raise aiomqtt.MqttError(str(error)) from None
             raise
-        except BaseException:
-            self._abandon()
-            raise
+        self.count(opening=True)
+        return self
 
-    async def _wait_for(self, fut: Awaitable[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
-        """Wait as aiomqtt does, but lose no cancellation.
-
-        aiomqtt uses asyncio.wait_for, which before Python 3.12 swallows one that meets the
-        answer: who then waits for the task's end waits for ever (python/cpython#86296).
-        """
+    async def __aexit__(self, *error: Any) -> None:
+        """Disconnect as aiomqtt does, and count the last bytes."""
         try:
-            async with asyncio.timeout(self.timeout if timeout is None else timeout):
-                return await fut
-        except TimeoutError:
-            raise aiomqtt.MqttError("Operation timed out") from None
+            await super().__aexit__(*error)
+        finally:
+            self.count()
+
+    def count(self, *, opening: bool = False) -> None:
+        """Tell `on_bytes` what the connection has carried since it was told last."""
+        told, self._told = self._told, self._opening.carried()
+        bytes_out, bytes_in = (now - before for now, before in zip(self._told, told, strict=True))
+        self._on_bytes(bytes_out=bytes_out, bytes_in=bytes_in, opening=opening)
 
     def hang_up(self) -> None:
         """Cut the connection without a word, so that the broker publishes the will."""
-        self._abandon()
+        self._opening.abandon()
+
+    def unwelcome(self) -> aiomqtt.MqttError:
+        """Return why there is no CONNACK: what TLS said of it, or only that there is none."""
+        reason = self._last_words[0] if self._last_words else "closed before CONNACK"
+        error = aiomqtt.MqttError(reason)
+        is_plain = problem_of(error).kind is ProblemKind.UNREACHED
+        return HungUpError(reason) if is_plain else error
 
     def _on_disconnect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, *rest: Any
     ) -> None:
-        """Fail at once if the broker hangs up before CONNACK; aiomqtt waits for its timeout."""
+        self.was_hung_up = str(reason_code) != "Keep alive timeout" and not self._opening.abandoned
         super()._on_disconnect(client, userdata, flags, reason_code, *rest)
-        self.was_hung_up = str(reason_code) != "Keep alive timeout" and not self._abandoned
-        if not self._connected.done():
-            reason = self._last_words[0] if self._last_words else "closed before CONNACK"
-            if str(reason_code) == "Protocol error":  # nonsense, or return code 1
-                reason = "it does not speak MQTT"
-            self._connected.set_exception(aiomqtt.MqttError(reason))
 
-    def _enter(self, stage: _Stage) -> None:
-        """Begin a stage, with a budget of its own; called in the connecting thread."""
-        self._stage = stage
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        """Look at the kernel's count for the last time."""
+        self._opening.carried()
+        super()._on_socket_close(client, userdata, sock)
+
+    def _on_stage(self) -> None:
+        """Give the stage that begins a budget of its own; called in the connecting thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._renew_patience)
 
@@ -188,71 +183,7 @@ class LineClient(aiomqtt.Client):
         try:
             made = self._create_inner()
         except BaseException:
-            if self._raw is not None:
-                self._raw.close()
+            self._opening.close()
             raise
-        self._enter(_Stage.CONNACK)
+        self._opening.enter(Stage.CONNACK)
         return made
-
-    def _open(self) -> socket.socket:
-        sock = self._keep(self._make_socket(self._endpoint.dialled, self._port))
-        with contextlib.suppress(OSError, ValueError):
-            self.peer = str(sock.getpeername()[0])
-        self._enter(_Stage.TLS)
-        return sock
-
-    def _wrap(self, sock: socket.socket) -> ssl.SSLSocket:
-        if self._endpoint.alpn:
-            self._tls.set_alpn_protocols(self._endpoint.alpn)
-        wrapped = self._tls.wrap_socket(
-            sock, server_hostname=self._hostname, do_handshake_on_connect=False
-        )
-        self._keep(wrapped).settimeout(self._budget_s)
-        began_s = clock.mono_s()
-        wrapped.do_handshake()
-        _await_verdict(wrapped, round_trip_s=clock.mono_s() - began_s)
-        wrapped.settimeout(self._budget_s)
-        if self._endpoint.scheme == "wss":
-            self._enter(_Stage.WEBSOCKET)
-        return wrapped
-
-    def _keep(self, sock: _Socket) -> _Socket:
-        with self._guard:
-            self._raw = sock
-            if self._abandoned:
-                raise TimeoutError("abandoned")
-        return sock
-
-    def _abandon(self) -> None:
-        """Make a thread that is still connecting fail, instead of connecting later."""
-        with self._guard:
-            self._abandoned = True
-            if self._raw is not None and self._raw.fileno() >= 0:
-                with contextlib.suppress(OSError):
-                    # Not SSLSocket's own, which would reach into a handshake under way.
-                    socket.socket.shutdown(self._raw, socket.SHUT_RDWR)
-
-
-def _await_verdict(sock: ssl.SSLSocket, *, round_trip_s: float) -> None:
-    """Wait until a TLS 1.3 server has said what it thinks of our certificate.
-
-    It does so after our handshake is done: by a session ticket, or by an alert. Had we
-    sent CONNECT already, its closing would reset the connection and the alert would be
-    lost. A server that says neither is waited for two round trips.
-
-    Raises:
-        OSError: the alert; or it hung up, or spoke before it was spoken to.
-    """
-    if sock.version() != "TLSv1.3":
-        return
-    least_s, most_s = ALERT_WAIT_S
-    poll = select.poll()  # not select(), which cannot take a descriptor above 1023
-    poll.register(sock, select.POLLIN)
-    if not poll.poll(1000 * min(most_s, max(least_s, 2 * round_trip_s))):
-        return
-    sock.setblocking(False)
-    try:
-        said = sock.recv(1)
-    except ssl.SSLWantReadError:
-        return
-    raise ConnectionError("it does not speak MQTT" if said else "closed before CONNACK")

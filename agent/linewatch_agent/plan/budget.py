@@ -53,6 +53,14 @@ LADDER = _ladder()
 """From everything at full frequency to the least that a line is ever measured."""
 
 
+PURSE_BYTES_MAX = 448_000
+"""What a line may spend at once on connecting to the server: some fifty times."""
+PURSE_SHARE = 0.25
+"""And for good: this share of what is left of the month, spread over what is left of it. Who
+cuts each connection after a minute would else take several times the month's data."""
+PURSE_LEAST = 0.65
+"""But always so many bytes a second: every four hours what has happened can be told."""
+
 FRUGAL_MONTH_MB = 30
 FRUGAL_SEND_S = 900.0
 FRUGAL_KEEPALIVE_S = 300
@@ -154,8 +162,25 @@ def allowance(ledger: LineLedger, load: Load, *, cap_bytes: int) -> Allowance:
         load: what its plan costs.
         cap_bytes: the month's budget, both ways.
     """
+    return fitting(load, bytes_per_s=_left_per_s(ledger, load, cap_bytes))
+
+
+def purse(
+    before: float, ledger: LineLedger, load: Load, *, cap_bytes: int, after_s: float
+) -> float:
+    """Return the bytes that a line may spend on connecting; below nought it has to wait.
+
+    Args:
+        before: what it was `after_s` seconds ago, less what was spent since.
+        ledger, load, cap_bytes: as of `allowance`.
+    """
+    gained = max(PURSE_LEAST, PURSE_SHARE * _left_per_s(ledger, load, cap_bytes)) * after_s
+    return min(PURSE_BYTES_MAX, before + gained)
+
+
+def _left_per_s(ledger: LineLedger, load: Load, cap_bytes: int) -> float:
     left = cap_bytes - ledger.spent_bytes - load.round_bytes
-    return fitting(load, bytes_per_s=1000 * left / max(1, ledger.remaining_ms))
+    return 1000 * left / max(1, ledger.remaining_ms)
 
 
 def fitting(load: Load, *, bytes_per_s: float) -> Allowance:

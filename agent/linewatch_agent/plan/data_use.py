@@ -12,6 +12,7 @@ from linewatch_agent.plan.ledger import Purpose
 from linewatch_agent.plan.line import Line
 from linewatch_agent.plan.load import RECORD_BYTES, load_of, records_per_s
 from linewatch_agent.plan.settings import MIB, Config
+from linewatch_agent.plan.updates import LOOK_BYTES, RELEASE_BYTES, may_carry
 from linewatch_core.targets import Target
 
 DAY_S = 86_400
@@ -22,7 +23,10 @@ HOLD_DAYS_ADVISED = 90
 
 @dataclass(frozen=True, slots=True)
 class LineUse:
-    """What a configuration costs one line, at most, with nothing held back."""
+    """What a configuration costs one line, at most, with nothing held back.
+
+    Where releases come over that line, with one of them in a month.
+    """
 
     records_per_day: int
     bytes_per_month: int
@@ -41,7 +45,7 @@ def estimate(
         targets: as `resolve_targets` returned them.
         lines: as found; one with no family yet is counted as IPv4.
     """
-    return {line.id: _use(config, targets, line.families) for line in lines}
+    return {line.id: _use(config, targets, line) for line in lines}
 
 
 def advice(config: Config, targets: Sequence[Target], lines: Sequence[Line]) -> tuple[str, ...]:
@@ -133,7 +137,9 @@ def megabytes(count: int) -> str:
     return f"{count / 1_000_000:,.0f}"
 
 
-def _use(config: Config, targets: Sequence[Target], families: Sequence[int]) -> LineUse:
-    records = records_per_s(config, targets, families) * DAY_S
-    month = load_of(config, targets, families).at(FULL) * MONTH_S
+def _use(config: Config, targets: Sequence[Target], line: Line) -> LineUse:
+    records = records_per_s(config, targets, line.families) * DAY_S
+    month = load_of(config, targets, line.families).at(FULL) * MONTH_S
+    if config.uplink.enabled and config.update.url and may_carry(line, config.update):
+        month += LOOK_BYTES * MONTH_S / config.update.check_s + RELEASE_BYTES
     return LineUse(round(records), round(month))

@@ -6,7 +6,6 @@ Invariant: a month never goes back, so a wrong clock can't spend a month's data 
 Source: docs/configuration.md, "The data budget".
 """
 
-from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -158,5 +157,4 @@ def _start_ms(month: int) -> int:
 def _length_ms(month: int | None) -> int:
     if month is None:
         return RUNNING_MONTH_MS
-    years, months = divmod(month, 12)
-    return monthrange(YEAR_ZERO + years, months + 1)[1] * DAY_MS
+    return _start_ms(month + 1) - _start_ms(month)

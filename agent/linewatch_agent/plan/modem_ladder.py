@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from linewatch_agent.plan.settings import ModemsConfig
-from linewatch_core.records import ModemStep, ModemTrouble
+from linewatch_core.modem_words import ModemStep, ModemTrouble
 
 STEPS = {
     ModemTrouble.SESSION: (ModemStep.RECONNECT, ModemStep.RADIO, ModemStep.RESET),

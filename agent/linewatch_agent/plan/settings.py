@@ -18,6 +18,9 @@ Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """A date and a time of day with its distance from UTC."""
 
 
+LedShows: TypeAlias = Literal["all", "help", "nothing"]
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base of all sections: immutable, and a misspelt key is an error."""
 
@@ -119,10 +122,14 @@ class ModemsConfig(Section, frozen=True):
 
 
 class LedConfig(Section, frozen=True):
-    """[led]: which LED tells people how the probe is; `auto`: a Raspberry Pi's green one."""
+    """[led]: which LED tells people how the probe is; `auto`: a Raspberry Pi's green one.
+
+    `shows` help: it is dark until somebody is needed; nothing: it is dark.
+    """
 
     name: str = "auto"
     inverted: bool = False
+    shows: LedShows = "all"
 
 
 class StatusConfig(Section, frozen=True):

@@ -18,7 +18,8 @@ from linewatch_agent.plan.target_words import (
 )
 from linewatch_agent.plan.toml_errors import decode_toml
 from linewatch_core.ids import is_name
-from linewatch_core.records import MODEM_TARGET, Check, Role
+from linewatch_core.modem_words import MODEM_TARGET
+from linewatch_core.records import Check, Role
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target, TargetSet
 
 __all__ = ["Fault", "address_version", "is_host_name", "parse_target_set", "target_faults"]

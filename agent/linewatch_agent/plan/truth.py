@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from linewatch_agent.plan.truth_entries import HOUR_MS, HOURS_MAX, Entries
-from linewatch_core.records import CachedTruth
+from linewatch_core.judging import CachedTruth
 from linewatch_core.targets import Target
 from linewatch_core.timebase import Interval
 

@@ -15,6 +15,10 @@ from linewatch_core.verdict import LineVerdict
 BACKLOG_MAX = 500
 """Records. What a busy probe holds between two acks; more is a backlog."""
 LOCAL_PREFIX = "local."
+LOOK_BYTES = 6_000
+"""What it costs to ask whether there is a newer release: the manifest, over HTTPS."""
+RELEASE_BYTES = 6_500_000
+"""What one costs, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ def not_now(situation: Situation) -> str | None:
     return None
 
 
+def may_carry(line: Line, update: UpdateConfig) -> bool:
+    """Return whether releases may ever come over a line."""
+    return update.lines == "all" or line.kind is LineKind.FIXED
+
+
 def ways(situation: Situation, update: UpdateConfig) -> list[Line]:
     """Return the lines that a release may be fetched over, best first: fixed before mobile."""
     fit = [
@@ -65,6 +74,6 @@ def ways(situation: Situation, update: UpdateConfig) -> list[Line]:
         for line in situation.lines
         if line.usable
         and situation.verdicts.get(line.id) is LineVerdict.OK
-        and (update.lines == "all" or line.kind is LineKind.FIXED)
+        and may_carry(line, update)
     ]
     return sorted(fit, key=lambda line: line.kind is not LineKind.FIXED)

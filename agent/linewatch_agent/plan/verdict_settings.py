@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import msgspec
 
 from linewatch_agent.plan.settings import HoldConfig, HoldsConfig, TruthConfig, VerdictConfig
-from linewatch_core.records import CachedTruth, Hold, VerdictSettings
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
 from linewatch_core.verdict.states import LineVerdict, TargetVerdict
 
 

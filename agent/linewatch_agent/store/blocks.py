@@ -2,7 +2,7 @@
 
 No SQL here. The key is never written; its wraps are, beside the first frame.
 Records are cut so that each frame and each segment stays within the format's
-limits, however large a hostile answer was.
+limits, however large a hostile answer was, and events so that their segments are small.
 """
 
 import secrets
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from linewatch_core.records import Record
+from linewatch_core.records import Record, Stream
 from linewatch_core.segment.chain import ChainHead, head_after
-from linewatch_core.segment.codec import mono_range_ms
+from linewatch_core.segment.codec import encode_block, mono_range_ms
 from linewatch_core.segment.sealing import (
     BlockSealer,
     Frame,
@@ -32,6 +32,11 @@ FRAME_HEAD_BYTES = 28
 """A frame's own numbers in a body, at most."""
 RECORDS_MAX = 2048
 """Records of one frame; a reader stops at twice as many."""
+EV_SEGMENT_BYTES = 2048
+"""Of events, unless one alone is larger: what happened is the first that passes a line which
+is back, and may be the last (docs/wire-format.md, "A connection")."""
+SEGMENT_HEAD_BYTES = 258
+"""Of a segment of one frame what is neither block nor for a recipient, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class OpenBlock:
             ValueError: one record alone is above the limit of a segment (a caller's bug:
                 checks bound what they keep of an answer).
         """
-        return [self._seal(part) for part in _parts(records)]
+        return [self._seal(part) for part in self._cut(records)]
 
     def accept(self, records: Sequence[Record], sealed: Sequence[SealedFrame]) -> None:
         """Take committed records into the block."""
@@ -87,7 +92,7 @@ class OpenBlock:
         """
         segments: list[bytes] = []
         block = self
-        for part in _parts([*self.records, *more]):
+        for part in self._cut([*self.records, *more]):
             if segments:
                 block = OpenBlock.begin(self.context, self.recipients, now_ms=self.began_ms)
             segments.append(
@@ -95,6 +100,13 @@ class OpenBlock:
             )
             head = head_after(parse_segment(segments[-1]).header)
         return segments
+
+    def _cut(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        for part in _parts(records):
+            if self.context.stream is Stream.EV:
+                yield from _halves(part, _ev_bytes_max(self.sealer.wraps))
+            else:
+                yield part
 
     def _seal(self, records: Sequence[Record]) -> SealedFrame:
         frame = self.sealer.seal(records)
@@ -119,7 +131,8 @@ def segments_of_journal(
         MalformedError, ValueError: the frames or wraps are not what was written.
     """
     segments = []
-    for part in _within(frames):
+    bytes_max = _ev_bytes_max(wraps) if context.stream is Stream.EV else FRAMES_BYTES_MAX
+    for part in _within(frames, bytes_max):
         segments.append(_segment(context, wraps, part, head, key))
         head = head_after(parse_segment(segments[-1]).header)
     return segments
@@ -160,13 +173,28 @@ def _parts(records: Sequence[Record]) -> Iterator[list[Record]]:
     yield part
 
 
-def _within(frames: Sequence[SealedFrame]) -> Iterator[list[SealedFrame]]:
+def _ev_bytes_max(wraps: bytes) -> int:
+    """Return how large the block of a segment of events may be, or its frames together."""
+    return EV_SEGMENT_BYTES - SEGMENT_HEAD_BYTES - len(wraps)
+
+
+def _halves(records: Sequence[Record], bytes_max: int) -> Iterator[Sequence[Record]]:
+    """Cut records into runs of which each makes a block of so many bytes, or is one record."""
+    if len(records) > 1 and len(encode_block(records)) > bytes_max:
+        half = len(records) // 2
+        yield from _halves(records[:half], bytes_max)
+        yield from _halves(records[half:], bytes_max)
+    else:
+        yield records
+
+
+def _within(frames: Sequence[SealedFrame], bytes_max: int) -> Iterator[list[SealedFrame]]:
     """Cut a journal's frames into runs that each fit one segment."""
     part: list[SealedFrame] = []
     size = 0
     for sealed in frames:
         more = len(sealed.frame.ciphertext) + FRAME_HEAD_BYTES
-        if part and size + more > FRAMES_BYTES_MAX:
+        if part and size + more > bytes_max:
             yield part
             part, size = [], 0
         part.append(sealed)

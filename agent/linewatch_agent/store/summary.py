@@ -95,6 +95,11 @@ class Summary:
         held = {stream: SeqSet(numbers) for stream, numbers in self.held.items()}
         return Summary(held, self.bodies, self.segments, self.unwritten)
 
+    def take_over(self, saved: "Summary") -> None:
+        """Go on as one that was changed and saved in a transaction that is durable now."""
+        self.held, self.bodies, self.segments = saved.held, saved.bodies, saved.segments
+        self.unwritten = 0
+
     def ranges(self) -> list[SealedRange]:
         """Return what is held whole, stream by stream."""
         return [

@@ -42,7 +42,7 @@ class StreamRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class LeftBlock:
     """The frames of a block that was never closed."""
 
     boot: BootId
@@ -137,7 +137,7 @@ def insert_frame(db: Database, stream: Stream, sealed: SealedFrame) -> None:
     )
 
 
-def load_journal(db: Database, stream: Stream, *, from_seq: int) -> Journal | None:
+def load_journal(db: Database, stream: Stream, *, from_seq: int) -> LeftBlock | None:
     """Return what the last run left of an open block, or None.
 
     Args:
@@ -155,7 +155,7 @@ def load_journal(db: Database, stream: Stream, *, from_seq: int) -> Journal | No
         raise ValueError(f"its journal of {stream} lacks its key or its frames")
     opened = msgspec.msgpack.decode(block, type=_Block)
     frames = tuple(SealedFrame(Frame(*row[:4]), row[4], row[5]) for row in rows)
-    return Journal(parse_boot_id(opened.boot), opened.wraps, frames)
+    return LeftBlock(parse_boot_id(opened.boot), opened.wraps, frames)
 
 
 def put_segments(db: Database, stream: Stream, segments: Sequence[bytes]) -> ChainHead:

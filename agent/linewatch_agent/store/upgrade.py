@@ -5,7 +5,7 @@ checked like everything else once it is read: nothing is decided here.
 """
 
 import sqlite3
-from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 2
 
 def schema() -> str:
     """Return the SQL that makes an empty store."""
-    return resources.files(__package__).joinpath("schema.sql").read_text()
+    return Path(__file__).with_name("schema.sql").read_text()
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:

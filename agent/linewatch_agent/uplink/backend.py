@@ -63,8 +63,10 @@ class Backend(Protocol):
     def server_time(self, ack: Ack, *, birth_sent_s: float) -> None:
         """Take the time that the first ack of a connection carries."""
 
-    def traffic(self, line: str | None, *, bytes_out: int, bytes_in: int) -> None:
-        """Count bytes of the uplink."""
+    def traffic(
+        self, line: str | None, *, bytes_out: int, bytes_in: int, opening: bool = False
+    ) -> None:
+        """Count bytes of the uplink; `opening`: they went into connecting."""
 
     def recall(self) -> bytes | None:
         """Return what `remember` was last given, or None."""

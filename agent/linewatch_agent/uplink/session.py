@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 import aiomqtt
 import structlog
 from nacl.signing import VerifyKey
-from paho.mqtt.reasoncodes import ReasonCode
 
 from linewatch_agent.mqtt.client import LineClient
-from linewatch_agent.mqtt.connect_problem import Problem, ProblemKind, refusal_problem
+from linewatch_agent.mqtt.connect_problem import Problem, ProblemKind
 from linewatch_agent.uplink.backend import Backend, LoadedSegment, NotNowError
 from linewatch_agent.uplink.memory import UplinkMemory
 from linewatch_agent.uplink.way_order import Way, WayOrder, needs_dns
@@ -44,16 +43,10 @@ log = structlog.get_logger()
 PUBLISH_BUDGET_S = 120.0
 """For a PUBACK; 64 KiB take a minute on a line that is throttled to 8 kbit/s."""
 FAREWELL_S = 2.0
-PACKET_BYTES = 120
-"""What MQTT, TLS, TCP and IP add to a message."""
-ANSWER_BYTES = 130
-"""What answers it: MQTT's acknowledgement in TLS, and TCP's of both."""
 OLD_WAIT_S = 5.0
 """How often to look whether there is nothing else to send."""
 OLD_STEP_S = 0.2
 """Between two looks into a store that was set aside: it is read in a twentieth of the time."""
-REFUSED = 0x80
-"""From here on a reason code is a refusal."""
 
 
 @dataclass(slots=True)
@@ -123,10 +116,7 @@ class Session:
 
     async def run(self, on_reached: Callable[[], None]) -> None:
         """Say who is there, then feed the machine, until the connection ends by an exception."""
-        granted = await self.client.subscribe(topics.ack(self._link.probe), qos=1)
-        refused = [code for one in granted if (code := _code(one)) >= REFUSED]
-        if refused:
-            raise SessionOverError(refusal_problem(refused[0]))
+        await self.client.subscribe(topics.ack(self._link.probe), qos=1)
         await self._tell_keys()
         birth = encode_status(self._link.backend.status(self._conn, state="online"))
         self._birth_s = self._link.now_s()
@@ -139,7 +129,9 @@ class Session:
         self._link.state.problem = None
         self._link.state.endpoint, self._link.state.line = str(self._way.endpoint), self._way.line
         self._link.state.since_s = self._link.now_s()
-        log.info("uplink_connected", line=self._way.line, conn=self._conn)
+        log.info(
+            "uplink_connected", line=self._way.line, conn=self._conn, mqtt=self.client.version.name
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive(), name="uplink-receive")
             tasks.create_task(self._tick(), name="uplink-tick")
@@ -172,9 +164,7 @@ class Session:
     async def _receive(self) -> None:
         async for message in self.client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
-            self._link.backend.traffic(
-                self._way.line, bytes_out=ANSWER_BYTES, bytes_in=len(payload) + PACKET_BYTES
-            )
+            self.client.count()
             try:
                 ack = open_ack(payload, self._link.ack_key)
             except LinewatchError as error:
@@ -269,14 +259,7 @@ class Session:
         self._link.feed(Published(stream, segment.first, segment.last))
 
     async def _hand_over(self, stream: Stream, data: bytes) -> None:
-        """Publish a segment, and count its bytes; return when the broker has it."""
-        self._link.backend.traffic(
-            self._way.line, bytes_out=len(data) + PACKET_BYTES, bytes_in=ANSWER_BYTES
-        )
+        """Publish a segment; return when the broker has it."""
         topic = topics.segments(self._link.probe, stream)
         await self.client.publish(topic, data, qos=1, timeout=PUBLISH_BUDGET_S)
-
-
-def _code(granted: int | ReasonCode) -> int:
-    """Return one answer of a SUBACK as a number."""
-    return granted if isinstance(granted, int) else int(granted.value)
+        self.client.count()

@@ -10,14 +10,17 @@ import asyncio
 import random
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 
 import aiomqtt
 import structlog
 from nacl.signing import VerifyKey
 
-from linewatch_agent.mqtt.client import BUDGET_S, LineClient
-from linewatch_agent.mqtt.connect_problem import Problem, ProblemKind, problem_of
+from linewatch_agent.mqtt.client import LineClient
+from linewatch_agent.mqtt.connect_problem import REFUSALS, Problem, ProblemKind, problem_of
 from linewatch_agent.mqtt.fleet_tls import FleetContext
+from linewatch_agent.mqtt.opening import BUDGET_S
+from linewatch_agent.mqtt.versions import Versions, connected
 from linewatch_agent.uplink.backend import Backend, NotNowError
 from linewatch_agent.uplink.memory import UplinkMemory
 from linewatch_agent.uplink.session import Link, Session, SessionOverError
@@ -50,7 +53,7 @@ class _End(Enum):
     """How an attempt ended."""
 
     UNREACHED = auto()
-    """No session came about."""
+    """No session came about, or the broker refuses what belongs to one."""
     UNWANTED = auto()
     """The server refuses this probe."""
     BUSY = auto()
@@ -111,10 +114,12 @@ class Uplink:
         )
         self._order = self._link.order
         self.state = self._link.state
+        self._versions = Versions(now_s)
         self._poked = asyncio.Event()
         self._poked_s: float | None = None
         self._session: Session | None = None
         self._cut = False
+        self._was_steady = False
         self._failing: dict[str | None, str | None] = {}
 
     def feed(self, event: Event) -> None:
@@ -143,7 +148,8 @@ class Uplink:
         while True:
             self._poked.clear()
             end = await self._round()
-            failures = 0 if end in (_End.SILENT, _End.CUT) else failures + 1
+            failures = 0 if self._was_steady else failures
+            failures += end not in (_End.SILENT, _End.CUT)
             match end:
                 case _End.CUT:
                     await self._wait_for_turn()
@@ -163,6 +169,7 @@ class Uplink:
         """
         ends: list[_End] = []
         busy: set[str] = set()
+        self._was_steady = False
         ways = self._order.order(self._backend.ways(), addresses=self._memory.addresses)
         while ways:
             way, *ways = ways
@@ -245,24 +252,30 @@ class Uplink:
         self._session = None
         self.state.problem = None if problem is None else problem.text
         self._log_end(way.line)
+        kind = ProblemKind.UNREACHED if problem is None else problem.kind
         if reached:
-            return self._how_it_ended(way, lasted_s=self._now_s() - began_s)
-        match problem.kind if problem else None:
+            lasted_s = self._now_s() - began_s
+            self._was_steady = self.state.last_ack_s is not None and lasted_s >= STEADY_S
+            if kind not in REFUSALS:
+                return self._how_it_ended(way)
+            # Whatever was acknowledged before: here the same would be refused again.
+            self._order.mute(way)
+        match kind:
             case ProblemKind.CREDENTIALS:
                 return _End.UNWANTED
             case ProblemKind.BUSY:
                 return _End.BUSY
         return _End.UNREACHED
 
-    def _how_it_ended(self, way: Way, *, lasted_s: float) -> _End:
+    def _how_it_ended(self, way: Way) -> _End:
         if self.state.last_ack_s is None:
             # The broker may be cut off from the server, or refuse what we publish without
-            # a word, as MQTT 3.1.1 has it: only another way tells.
+            # a word, as one of MQTT 3.1.1 must: only another way tells.
             self._order.mute(way)
             return _End.BRIEF
         usable = any(one.line == way.line for one in self._backend.ways())
         self._cut = self._cut and usable
-        if lasted_s < STEADY_S:
+        if not self._was_steady:
             return _End.BRIEF
         return _End.CUT if self._cut else _End.SILENT
 
@@ -276,7 +289,8 @@ class Uplink:
         conn = await self._backend.next_conn()
         while not self._link.commands.empty():
             self._link.commands.get_nowait()
-        client = LineClient(
+        make = partial(
+            LineClient,
             way.endpoint,
             tls=self._fleet_context(),
             identifier=self._probe,
@@ -284,8 +298,9 @@ class Uplink:
             budget_s=self._budget_s,
             keepalive_s=self._keepalive_s,
             will=self._will(conn),
+            on_bytes=partial(self._backend.traffic, way.line),
         )
-        async with client:
+        async with connected(way.endpoint, make, versions=self._versions) as client:
             self._session = Session(self._link, client, way, conn)
             try:
                 await self._session.run(self._on_reached)

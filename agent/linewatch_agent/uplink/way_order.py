@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from linewatch_agent.mqtt.client import MakeSocket
+from linewatch_agent.mqtt.opening import MakeSocket
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.plan.target_words import address_version
 

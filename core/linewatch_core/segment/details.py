@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from linewatch_core.records import Detail, HttpDetail
+from linewatch_core.details import Detail, HttpDetail
 
 _DIGEST = re.compile(r"(?:[0-9a-f]{2})+")
 

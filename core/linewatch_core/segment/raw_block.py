@@ -11,8 +11,9 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from linewatch_core.details import Detail
 from linewatch_core.errors import MalformedError
-from linewatch_core.records import Check, Detail, Sample
+from linewatch_core.records import Check, Sample
 from linewatch_core.segment.details import PackedDetail, pack_detail, unpack_detail
 from linewatch_core.segment.numbers import NumberReader, NumberWriter
 from linewatch_core.segment.tables import (

@@ -254,9 +254,11 @@ class Uploader:
             # store (a card put back from an image): that says nothing of what is sealed next.
             part = within(said, state.sealed_through)
             acked = acked_set(part)
-            # After a restore the server may have less than it once said: send that again.
+            # After a restore the server may have less than it once said: send that again,
+            # as a backlog, so that five-minute counts and what is sealed from now go first.
             for first, last in state.acked.difference(acked):
                 state.sent.discard(first, last)
+                state.live_from = state.sealed_through + 1
             # A birth's is saved even if nothing is new: the last SaveAck may have been lost
             # with its connection.
             if ack.birth or acked != state.acked:

@@ -7,8 +7,8 @@ Bounded: one value per spacing and key, none older than the span.
 
 import msgspec
 
+from linewatch_core.judging import VerdictSettings
 from linewatch_core.median import median
-from linewatch_core.records import VerdictSettings
 
 
 class Baseline(msgspec.Struct):

@@ -7,17 +7,9 @@ keeps the sequence numbers it was made of, for the transition's record.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from linewatch_core.records import (
-    Check,
-    DnsDetail,
-    HttpDetail,
-    LineKind,
-    PortalAnswer,
-    PortalDetail,
-    Registration,
-    Role,
-    Sim,
-)
+from linewatch_core.details import DnsDetail, HttpDetail, PortalAnswer, PortalDetail
+from linewatch_core.modem_words import Registration, Sim
+from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.verdict.answers import SILENT_ARP, Protocol, answered, protocol_of
 from linewatch_core.verdict.inputs import LineFacts, Seen
 

@@ -9,15 +9,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from linewatch_core.records import (
-    CachedTruth,
-    GapReason,
-    LineKind,
-    ModemDetail,
-    Role,
-    Sample,
-    VerdictSettings,
-)
+from linewatch_core.judging import CachedTruth, VerdictSettings
+from linewatch_core.modem_words import ModemDetail
+from linewatch_core.records import GapReason, LineKind, Role, Sample
 
 
 class LineFacts(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ order. Whoever changes one, or a threshold, raises its rule's version there.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linewatch_core.records import Bearer, Registration, Sim
+from linewatch_core.modem_words import Bearer, Registration, Sim
 from linewatch_core.verdict.evidence import HostSet, LineEvidence
 
 HOSTS_MIN = 3

@@ -8,7 +8,8 @@ nothing changes faster than its hold, save by a hole or a new boot.
 
 from collections.abc import Collection
 
-from linewatch_core.records import GapReason, Transition, VerdictSettings
+from linewatch_core.judging import VerdictSettings
+from linewatch_core.records import GapReason, Transition
 from linewatch_core.verdict import memory as mem
 from linewatch_core.verdict.dating import Span, change_of_line, transition
 from linewatch_core.verdict.inputs import Round, Seen

@@ -6,7 +6,8 @@ if the records are whole.
 
 from collections.abc import Iterable, Iterator
 
-from linewatch_core.records import Record, Transition, VerdictSettings
+from linewatch_core.judging import VerdictSettings
+from linewatch_core.records import Record, Transition
 from linewatch_core.verdict.machine import Machine
 from linewatch_core.verdict.rounds import RoundBuilder
 from linewatch_core.verdict.settings import DEFAULTS

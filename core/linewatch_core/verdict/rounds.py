@@ -14,24 +14,23 @@ from typing import TypeAlias
 
 import msgspec
 
+from linewatch_core.judging import CachedTruth, VerdictSettings
+from linewatch_core.modem_words import ModemDetail
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
     BootStarted,
-    CachedTruth,
     Check,
     ConfigApplied,
     EvBody,
     Gap,
     GapReason,
     LineChanged,
-    ModemDetail,
     Record,
     Role,
     Roll,
     Sample,
     TruthApplied,
-    VerdictSettings,
 )
 from linewatch_core.verdict.inputs import LineFacts, Round, Seen
 

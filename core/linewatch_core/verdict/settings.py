@@ -1,6 +1,6 @@
 """The settings in force, and the hold that they give a verdict."""
 
-from linewatch_core.records import Hold, VerdictSettings
+from linewatch_core.judging import Hold, VerdictSettings
 from linewatch_core.verdict.states import LineVerdict, TargetVerdict
 
 DEFAULTS = VerdictSettings()

@@ -8,7 +8,7 @@ two changes of a track lie at least as many rounds as the new verdict's hold dem
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linewatch_core.records import VerdictSettings
+from linewatch_core.judging import VerdictSettings
 from linewatch_core.verdict.memory import Streak, Track
 from linewatch_core.verdict.rules import UNSETTLED_RULE
 from linewatch_core.verdict.settings import hold_of

@@ -6,7 +6,9 @@ line that is `ok`; everything else is taken in from every round.
 
 from collections.abc import Sequence
 
-from linewatch_core.records import Check, Role, Sample, ThroughputDetail, VerdictSettings
+from linewatch_core.details import ThroughputDetail
+from linewatch_core.judging import VerdictSettings
+from linewatch_core.records import Check, Role, Sample
 from linewatch_core.verdict.baseline import Baseline
 from linewatch_core.verdict.evidence import (
     Goodput,

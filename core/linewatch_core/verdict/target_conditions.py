@@ -4,7 +4,7 @@ Each is a plain statement about one round's evidence; rules.py puts them in
 order. Whoever changes one, or a threshold, raises its rule's version there.
 """
 
-from linewatch_core.records import AlternationDetail, Attempt
+from linewatch_core.details import AlternationDetail, Attempt
 from linewatch_core.verdict.target_evidence import (
     NAME_FAILURES,
     TargetEvidence,

@@ -10,17 +10,16 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from linewatch_core.records import (
+from linewatch_core.details import (
     AlternationDetail,
-    CachedTruth,
-    Check,
     ContrastDetail,
     Detail,
     DnsDetail,
     HttpDetail,
     NeighbourDetail,
-    Sample,
 )
+from linewatch_core.judging import CachedTruth
+from linewatch_core.records import Check, Sample
 from linewatch_core.targets import GATEWAY_HOST
 from linewatch_core.verdict.answers import REFUSED, connected
 from linewatch_core.verdict.inputs import Seen

@@ -6,7 +6,8 @@ their own, and so have resolvers that the truth calls silent.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from linewatch_core.records import CachedTruth, Check, Role, VerdictSettings
+from linewatch_core.judging import CachedTruth, VerdictSettings
+from linewatch_core.records import Check, Role
 from linewatch_core.verdict.dating import Span, change_of_target
 from linewatch_core.verdict.inputs import Round, Seen
 from linewatch_core.verdict.line_conditions import View, target_judgeable

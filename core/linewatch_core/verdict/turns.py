@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from linewatch_core.records import AlternationDetail, Attempt, Sample
+from linewatch_core.details import AlternationDetail, Attempt
+from linewatch_core.records import Sample
 from linewatch_core.verdict.answers import TIMEOUT, answered
 
 IN_FLIGHT_MS = 2000

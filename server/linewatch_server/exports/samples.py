@@ -14,7 +14,8 @@ from typing import TextIO
 
 import msgspec
 
-from linewatch_core.records import Detail, DnsDetail, HttpDetail
+from linewatch_core.details import Detail, DnsDetail, HttpDetail
+from linewatch_core.records import Body, Sample
 from linewatch_server.model.views import SampleRow
 
 COLUMNS = (
@@ -96,8 +97,6 @@ def _values(row: SampleRow) -> tuple[object, ...]:
 
 
 def _object(row: SampleRow) -> dict[str, object]:
-    fields = {name: getattr(row.sample, name) for name in row.sample.__struct_fields__}
-    fields["detail"] = None if row.sample.detail is None else _detail(row.sample.detail)
     return {
         "utc_lo": iso_utc(row.at.lo_ms),
         "utc_hi": iso_utc(row.at.hi_ms),
@@ -106,8 +105,16 @@ def _object(row: SampleRow) -> dict[str, object]:
         "epoch": row.epoch,
         "boot": row.boot,
         "seq": row.seq,
-        **fields,
+        **fields_of(row.sample),
     }
+
+
+def fields_of(body: Body) -> dict[str, object]:
+    """Return a record's fields by their names, to encode as JSON; on the wire they have none."""
+    fields = _named(body)
+    if isinstance(body, Sample) and body.detail is not None:
+        fields["detail"] = _detail(body.detail)
+    return fields
 
 
 def _detail(detail: Detail) -> dict[str, object]:

@@ -2,5 +2,6 @@
 
 All SQL of the server's records is in this package. database.py opens the file;
 writer.py applies entries of the archive (keys.py, segments.py, event_rows.py and
-contents.py hold its statements); queries.py answers (reads.py holds its statements).
+contents.py hold its statements); queries.py answers (reads.py holds its statements,
+quarantine.py those of what is not believed).
 """

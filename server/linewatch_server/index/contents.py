@@ -9,15 +9,8 @@ import msgspec
 
 from linewatch_core.errors import MalformedError
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import (
-    Anchor,
-    Check,
-    ModemDetail,
-    Record,
-    Roll,
-    Sample,
-    Stream,
-)
+from linewatch_core.modem_words import ModemDetail
+from linewatch_core.records import Anchor, Check, Record, Roll, Sample, Stream
 from linewatch_core.segment.codec import mono_range_ms
 from linewatch_core.segment.header import Header
 from linewatch_server.model.rollup import (

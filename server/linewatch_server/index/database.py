@@ -15,7 +15,7 @@ from pathlib import Path
 from linewatch_core.errors import LinewatchError
 
 INDEX_NAME = "index.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of schema.sql or of what is written; an older file is rebuilt."""
 
 
@@ -28,6 +28,10 @@ class IndexFullError(LinewatchError):
 
 class IndexOutdatedError(LinewatchError):
     """The index is not a projection of this archive by this release: rebuild it."""
+
+
+class IndexUnreadableError(LinewatchError, sqlite3.DatabaseError):
+    """There is no index of this release to read: a command says so, a page asks for patience."""
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
@@ -49,15 +53,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
                 f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
         elif version != SCHEMA_VERSION:
-            raise IndexOutdatedError(
-                f"cannot use {path}: its version is {version}, this release writes "
-                f"{SCHEMA_VERSION}; run linewatch-server rebuild"
-            )
+            raise IndexOutdatedError(f"cannot use {path}: {_other_version(version)}")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise IndexOutdatedError(
-            f"cannot use {path}: {error}; run linewatch-server rebuild"
-        ) from None
+        raise IndexOutdatedError(f"cannot use {path}: {error}") from None
     except BaseException:
         connection.close()
         raise
@@ -88,8 +87,33 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that reads one consistent state of the index, and writes nothing."""
+    """Give a connection that reads one consistent state of the index, and writes nothing.
+
+    Raises:
+        IndexUnreadableError: it is not there, damaged, or of another release.
+    """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-        connection.execute("BEGIN")
-        yield connection
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != SCHEMA_VERSION:
+                raise IndexUnreadableError(_unreadable(path, _other_version(version)))
+            connection.execute("BEGIN")
+            yield connection
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, IndexUnreadableError):
+            raise
+        raise IndexUnreadableError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, reason: object) -> str:
+    if not path.exists():
+        reason = "there is none yet"
+    return (
+        f"cannot read the index {path}: {reason}; it is made by the next start of the server, "
+        "or by linewatch-server rebuild"
+    )
+
+
+def _other_version(version: int) -> str:
+    return f"its version is {version}, this release reads and writes {SCHEMA_VERSION}"

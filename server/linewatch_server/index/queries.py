@@ -7,7 +7,6 @@ that an anchor which came yesterday narrows what was stored last month.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from sqlite3 import Connection
 from typing import TypeAlias
@@ -23,9 +22,11 @@ from linewatch_server.index.contents import tally_of_row
 from linewatch_server.index.database import INDEX_NAME, snapshot
 from linewatch_server.index.events import events_of, lines_of, placed_gaps
 from linewatch_server.index.opening import Opener
+from linewatch_server.index.quarantine import open_quarantined, quarantined_views
 from linewatch_server.index.reads import RawSegment
 from linewatch_server.index.samples import SampleReader
 from linewatch_server.model.clock import MonoRange, ProbeClock
+from linewatch_server.model.quarantine import OpenedQuarantine, QuarantinedView
 from linewatch_server.model.rollup import Tally, fuller
 from linewatch_server.model.strips import (
     Counted,
@@ -44,6 +45,7 @@ from linewatch_server.model.views import (
     StreamView,
     TargetView,
 )
+from linewatch_server.model.windows import runs
 
 FINE_CELL_MS = 2 * ROLL_WINDOW_MS
 """Cells below this are counted from samples: a five-minute window would leave some empty."""
@@ -60,7 +62,8 @@ class Queries:
     def __init__(self, directory: Path, *, recipient_secrets: Sequence[bytes] = ()) -> None:
         """Take DIR and the keys to open samples with; without one, what needs samples is empty."""
         self._path = directory / INDEX_NAME
-        self._samples = SampleReader(Archive(directory), Opener(recipient_secrets))
+        self._archive, self._opener = Archive(directory), Opener(recipient_secrets)
+        self._samples = SampleReader(self._archive, self._opener)
 
     def fleet(self) -> tuple[ProbeView, ...]:
         """Return every probe with what is stored of it and what is missing."""
@@ -110,7 +113,9 @@ class Queries:
                     if fine:
                         to_open.append((one, clock, reach, reads.raw_segments(db, one, reach)))
                     else:
-                        counted += _counted_windows(db, one, clock, reach)
+                        counted += _counted_windows(
+                            db, one, clock, reach, bounds=bounds, cell_ms=cell_ms
+                        )
         _check_samples(to_open)
         for item in to_open:
             counted += self._counted_samples(*item, uncounted=gateways[item[0]])
@@ -178,6 +183,28 @@ class Queries:
                 if line is None or row.sample.line == line:
                     yield row
 
+    def quarantined(
+        self, probe: ProbeId, *, newest: int | None = None
+    ) -> tuple[QuarantinedView, ...]:
+        """Return what is kept of a probe and not believed, as it arrived; or only the newest.
+
+        Raises:
+            ArchiveDamagedError: the archive does not read.
+        """
+        with snapshot(self._path) as db:
+            clock = reads.clock(db, probe)
+            return quarantined_views(db, self._archive, probe, clock=clock, newest=newest)
+
+    def opened_quarantine(self, probe: ProbeId) -> Iterator[OpenedQuarantine]:
+        """Yield the same with the records, opened message by message as the caller reads on.
+
+        Raises:
+            ArchiveDamagedError: the archive does not read.
+        """
+        clock = self.clock(probe)
+        for view in self.quarantined(probe):
+            yield open_quarantined(self._archive, self._opener, view, clock=clock)
+
     def _counted_samples(
         self,
         probe: ProbeId,
@@ -240,12 +267,28 @@ def _window_at(clock: ProbeClock, reach: MonoRange, window: int) -> Interval:
 
 
 def _counted_windows(
-    db: Connection, probe: ProbeId, clock: ProbeClock, reach: MonoRange
+    db: Connection,
+    probe: ProbeId,
+    clock: ProbeClock,
+    reach: MonoRange,
+    *,
+    bounds: Sequence[int],
+    cell_ms: int,
 ) -> Iterator[Counted]:
+    found: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
     rows = reads.line_windows(db, probe, reach, windows=_windows(reach))
-    for window, lines in groupby(rows, key=lambda row: row[0]):
-        at = _window_at(clock, reach, window)
-        for _, line, sent, answered in lines:
+    for window, line, sent, answered in rows:
+        found[window].append((line, sent, answered))
+    windows = list(found)
+    for first, end, at in runs(
+        windows, lambda window: _window_at(clock, reach, window), bounds=bounds, cell_ms=cell_ms
+    ):
+        sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for window in windows[first:end]:
+            for line, sent, answered in found[window]:
+                sums[line][0] += sent
+                sums[line][1] += answered
+        for line, (sent, answered) in sums.items():
             yield Counted(probe, line, at, sent, answered)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from linewatch_core.ids import BootId, Epoch, ProbeId
 from linewatch_core.intervals import SeqSet
+from linewatch_core.modem_words import ModemDetail, ModemStep, ModemTrouble
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
@@ -17,10 +18,7 @@ from linewatch_core.records import (
     GapReason,
     LineChanged,
     LineKind,
-    ModemDetail,
     ModemReset,
-    ModemStep,
-    ModemTrouble,
     Role,
     Stream,
     TargetNote,

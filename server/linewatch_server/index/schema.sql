@@ -81,6 +81,7 @@ CREATE TABLE unverified (             -- segments whose signing key is not known
     key_id TEXT NOT NULL,
     PRIMARY KEY (pack, place)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX unverified_by_probe ON unverified (probe);
 
 CREATE TABLE quarantine (             -- kept, not believed
     pack INTEGER NOT NULL,
@@ -95,6 +96,7 @@ CREATE TABLE quarantine (             -- kept, not believed
     last_seq INTEGER,
     PRIMARY KEY (pack, place)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX quarantine_by_chain ON quarantine (probe, epoch, stream);
 
 CREATE TABLE boots (
     probe TEXT NOT NULL,

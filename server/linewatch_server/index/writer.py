@@ -6,7 +6,7 @@ covers, so that after any crash the index goes on where it really is.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -115,9 +115,11 @@ class Index:
             bookkeeping.save_applied(self._db, *fresh[-1])
         return outcomes
 
-    def catch_up(self) -> Counter[Outcome]:
+    def catch_up(self, *, on_pack: Callable[[int], None] = lambda _: None) -> Counter[Outcome]:
         """Apply what the archive holds beyond `applied_through`.
 
+        Args:
+            on_pack: is told the number of each pack of the archive that is begun.
         Raises:
             IndexOutdatedError: the archive does not hold what was applied last, as
                 after a restore of an older archive: rebuild the index.
@@ -126,7 +128,11 @@ class Index:
         self._check_belongs()
         outcomes: Counter[Outcome] = Counter()
         batch: list[tuple[Location, ArchiveEntry]] = []
+        pack = 0
         for item in self._archive.entries(self.applied_through()):
+            if item[0].pack != pack:
+                pack = item[0].pack
+                on_pack(pack)
             batch.append(item)
             if len(batch) == _BATCH:
                 outcomes += self.apply(batch)
@@ -288,4 +294,4 @@ class Index:
                 return
         except ArchiveDamagedError:
             problem = "the archive ends before what was applied last"
-        raise IndexOutdatedError(f"cannot use the index: {problem}; run linewatch-server rebuild")
+        raise IndexOutdatedError(f"cannot use the index: {problem}")

@@ -74,6 +74,8 @@ class RttStats:
 def merge(tallies: Iterable[Tally]) -> Tally:
     """Return the tally of all the checks in `tallies` together."""
     parts = list(tallies)
+    if len(parts) == 1:
+        return parts[0]
     failures: Counter[str] = Counter()
     for part in parts:
         failures.update(dict(part.failures))

@@ -137,15 +137,18 @@ def build_strips(
             unplaced[key] += item.sent
         elif bounds[0] <= middle < bounds[-1]:
             placed[key].setdefault((middle - bounds[0]) // cell_ms, []).append(item)
-    stretches = [(gap, _stretch(gap)) for gap in gaps]
+    stretches: defaultdict[ProbeId, list[tuple[PlacedGap, tuple[int, int]]]] = defaultdict(list)
+    for gap in gaps:
+        if (stretch := _stretch(gap)) is not None:
+            stretches[gap.probe].append((gap, stretch))
     rows = []
     for (probe, line), kind in sorted(kinds.items(), key=lambda item: item[0]):
         found = placed[probe, line]
         reasons = _gaps_of_cells(
             [
                 (gap.reason, stretch)
-                for gap, stretch in stretches
-                if stretch and gap.probe == probe and gap.line in (None, line)
+                for gap, stretch in stretches[probe]
+                if gap.line in (None, line)
             ],
             bounds,
             cell_ms,

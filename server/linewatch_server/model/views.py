@@ -8,21 +8,20 @@ and what has no data says so.
 from dataclasses import dataclass
 
 from linewatch_core.ids import BootId, Epoch, ProbeId
-from linewatch_core.records import (
+from linewatch_core.modem_words import (
     Bearer,
-    GapReason,
-    LineKind,
     ModemStep,
     ModemTrouble,
     PacketService,
     Registration,
-    Role,
-    Sample,
     Sim,
-    Stream,
 )
+from linewatch_core.records import GapReason, LineKind, Role, Sample, Stream
 from linewatch_core.timebase import Interval
 from linewatch_server.model.rollup import RttStats
+
+QUIET_MS = 15 * 60_000
+"""A probe with a line sends something each few minutes: from here on it is called silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

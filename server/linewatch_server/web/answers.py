@@ -3,10 +3,10 @@
 Times in fields named `_ms` are Unix ms of UTC, those in `utc_` fields ISO-8601.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from linewatch_core.ids import BootId, Epoch, ProbeId
-from linewatch_core.records import Check
+from linewatch_core.records import Check, Stream
 from linewatch_server.model.strips import Strips
 from linewatch_server.model.views import EventsView, LineView, ProbeView, TargetView
 from linewatch_server.web.seen import Answer, Seen
@@ -81,6 +81,72 @@ class SampleAnswer(Answer, frozen=True, kw_only=True):
     address: str | None
     detail: Seen | None
     busy: bool
+
+
+class Between(Answer, frozen=True, kw_only=True):
+    """A moment between two bounds; null is an open one. `disputed`: clocks disagree."""
+
+    utc_lo: str | None
+    utc_hi: str | None
+    disputed: bool
+
+
+class SegmentAnswer(Answer, frozen=True, kw_only=True):
+    """A segment by its header; `begins` and `ends` are of its first and its last record."""
+
+    epoch: Epoch
+    stream: Stream
+    boot: BootId
+    position: int
+    first_seq: int
+    last_seq: int
+    header_sha256: str
+    begins: Between
+    ends: Between
+
+
+class BelievedAnswer(SegmentAnswer, frozen=True, kw_only=True):
+    """A believed segment, and when it arrived."""
+
+    arrived: str
+
+
+class UnbelievedAnswer(Answer, frozen=True, kw_only=True):
+    """A record of a segment that is not believed; `fields` are those of its type."""
+
+    seq: int
+    at: Between
+    type: str
+    fields: dict[str, Any]
+
+
+class QuarantinedAnswer(Answer, frozen=True, kw_only=True):
+    """A message that is not believed.
+
+    `segment` is what it says of itself, `signed` whether its probe's own key signed it,
+    `believed_instead` what it contradicts; `unopened` tells why `records` is null.
+    """
+
+    arrived: str
+    reason: str
+    bytes: int
+    sha256: str
+    pack: int
+    offset: int
+    signed: bool
+    segment: SegmentAnswer | None
+    believed_instead: list[BelievedAnswer]
+    unopened: str | None
+    records: list[UnbelievedAnswer] | None
+
+
+class QuarantineAnswer(Answer, frozen=True, kw_only=True):
+    """All that was kept of a probe and not believed, in the order of arrival."""
+
+    believed: Literal[False]
+    warning: str
+    probe: ProbeId
+    messages: list[QuarantinedAnswer]
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from linewatch_core.ids import ProbeId
+from linewatch_server.exports.quarantine import quarantine_json
 from linewatch_server.exports.samples import csv_lines, json_chunks
 from linewatch_server.web.answers import (
     EventsAnswer,
@@ -129,14 +130,31 @@ async def get_samples(request: web.Request) -> web.StreamResponse:
         days = SAMPLES_RANGE_MS_MAX // DAY_MS
         raise RefusedError(f"cannot send this many samples: ask for at most {days} days at a time")
     pieces = await outside(request, _open_samples, site, probe, line, wanted, form)
+    return await _stream(request, pieces, media=_MEDIA[form], name=f"linewatch-{probe}.{form}")
+
+
+async def get_quarantine(request: web.Request) -> web.StreamResponse:
+    """Answer `/api/probes/<id>/quarantine`, in pieces: a message each."""
+    probe = read_probe(request.match_info["probe"])
+    check_names(request.query, ())
+    questions = request.app[SITE].questions
+    await outside(request, find_probe, questions, probe)
+    pieces = quarantine_json(probe, questions.opened_quarantine(probe))
+    return await _stream(
+        request, pieces, media=_MEDIA["json"], name=f"linewatch-{probe}-quarantine.json"
+    )
+
+
+async def _stream(
+    request: web.Request, pieces: Generator[str, None, None], *, media: str, name: str
+) -> web.StreamResponse:
+    """Answer with a file, piece by piece; an error of the first one is told in words."""
     with closing(pieces):
-        first = await outside(request, _next_piece, pieces)
+        piece = await outside(request, _next_piece, pieces)
         response = web.StreamResponse()
-        response.content_type, response.charset = _MEDIA[form], "utf-8"
-        name = f"linewatch-{probe}.{form}"
+        response.content_type, response.charset = media, "utf-8"
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         await response.prepare(request)
-        piece = first
         while piece:
             await response.write(piece.encode())
             piece = await outside(request, _next_piece, pieces)

@@ -80,7 +80,7 @@ def _page(site: Site, asked: TimeRange | None, preset: str | None, number: int) 
         preset = default_preset(questions, [view.probe for view in fleet], now_ms=now_ms)
         asked = preset_range(preset, now_ms=now_ms)
     page = ask_range(questions, asked, now_ms=now_ms)
-    facts = store_facts(fleet)
+    facts = store_facts(fleet, now_ms=now_ms)
     return site.render(
         "coordinator.html",
         page=page,

@@ -88,6 +88,12 @@ ENDPOINTS = (
         list[answers.SampleAnswer],
         ("application/json", "text/csv"),
     ),
+    Endpoint(
+        "/api/probes/{probe}/quarantine",
+        api.get_quarantine,
+        "What was kept of one probe and is not believed, with its records.",
+        answer=answers.QuarantineAnswer,
+    ),
     Endpoint("/api/openapi.json", documents.get_openapi, "This document.", answer=dict[str, Any]),
     Endpoint("/healthz", api.get_health, "Whether the server works.", answer=answers.HealthAnswer),
     Endpoint(STYLE_PATH, documents.get_style, "The style of the pages.", media=("text/css",)),

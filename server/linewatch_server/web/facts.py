@@ -10,7 +10,7 @@ from itertools import groupby
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
 from linewatch_server.model.strips import CellState, Strips
-from linewatch_server.model.views import ProbeView
+from linewatch_server.model.views import QUIET_MS, ProbeView
 from linewatch_server.web.strip_table import NO_DATA, ShownCell, ShownRow, StripTable
 
 
@@ -60,7 +60,13 @@ class StreamTotal:
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """What is stored of the fleet, whatever the range."""
+    """What is stored of the fleet, whatever the range.
+
+    Attributes:
+        incomplete: probes of which something is known to be missing.
+        never: probes from which nothing has ever arrived.
+        quiet: those from which nothing has arrived for QUIET_MS, the last to fall silent first.
+    """
 
     records: int
     sealed: int
@@ -69,7 +75,8 @@ class StoreFacts:
     quarantined: int
     streams: tuple[StreamTotal, ...]
     incomplete: tuple[ProbeView, ...]
-    silent: tuple[ProbeView, ...]
+    never: tuple[ProbeView, ...]
+    quiet: tuple[ProbeView, ...]
 
 
 def range_facts(strips: Strips, table: StripTable) -> RangeFacts:
@@ -87,8 +94,10 @@ def range_facts(strips: Strips, table: StripTable) -> RangeFacts:
     )
 
 
-def store_facts(fleet: Sequence[ProbeView]) -> StoreFacts:
+def store_facts(fleet: Sequence[ProbeView], *, now_ms: int) -> StoreFacts:
     """Return what is stored of the probes of `fleet`."""
+    heard = [(p.last_arrival_ms, p) for p in fleet if p.last_arrival_ms is not None]
+    quiet = [(last_ms, p) for last_ms, p in heard if now_ms - last_ms > QUIET_MS]
     streams = [stream for probe in fleet for stream in probe.streams]
     return StoreFacts(
         records=sum(stream.records for stream in streams),
@@ -105,7 +114,8 @@ def store_facts(fleet: Sequence[ProbeView]) -> StoreFacts:
             for name in Stream
         ),
         incomplete=tuple(p for p in fleet if p.unverified or any(s.holes for s in p.streams)),
-        silent=tuple(p for p in fleet if p.last_arrival_ms is None),
+        never=tuple(p for p in fleet if p.last_arrival_ms is None),
+        quiet=tuple(p for _, p in sorted(quiet, key=lambda item: (-item[0], item[1].probe))),
     )
 
 

@@ -13,6 +13,8 @@ from linewatch_server.web.probe_data import Counted, count_targets, find_probe
 from linewatch_server.web.ranges import PRESETS, TimeRange, default_preset, preset_range
 from linewatch_server.web.site import SITE, Site, outside
 
+QUARANTINE_SHOWN_MAX = 50
+
 
 @dataclass(frozen=True, slots=True)
 class LinePart:
@@ -60,5 +62,6 @@ def _page(site: Site, probe: ProbeId, asked: TimeRange | None, preset: str | Non
         presets=PRESETS,
         base=f"/probe/{probe}",
         parts=parts,
+        quarantined=questions.quarantined(probe, newest=QUARANTINE_SHOWN_MAX),
         shown_max=EVENTS_SHOWN_MAX,
     )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from linewatch_core.ids import ProbeId
 from linewatch_server.model.clock import ProbeClock
+from linewatch_server.model.quarantine import OpenedQuarantine, QuarantinedView
 from linewatch_server.model.strips import Strips
 from linewatch_server.model.views import EventsView, LineView, ProbeView, SampleRow, TargetView
 
@@ -48,4 +49,14 @@ class Questions(Protocol):
         self, probe: ProbeId, line: str | None, from_ms: int, to_ms: int
     ) -> Iterator[SampleRow]:
         """Yield the samples that can lie in [from_ms, to_ms], in order of time."""
+        ...
+
+    def quarantined(
+        self, probe: ProbeId, *, newest: int | None = None
+    ) -> tuple[QuarantinedView, ...]:
+        """Return what is kept of a probe and not believed, as it arrived; or only the newest."""
+        ...
+
+    def opened_quarantine(self, probe: ProbeId) -> Iterator[OpenedQuarantine]:
+        """Yield the same with its records."""
         ...

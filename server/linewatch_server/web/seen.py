@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from linewatch_core.records import Bearer, PacketService, PortalAnswer, Registration, Sim
+from linewatch_core.details import PortalAnswer
+from linewatch_core.modem_words import Bearer, PacketService, Registration, Sim
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

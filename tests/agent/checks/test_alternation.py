@@ -12,7 +12,8 @@ from yarl import URL
 from linewatch_agent.checks.alternation import attempt_of, same_domain
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.tls import line_context
-from linewatch_core.records import AlternationDetail, Attempt, Check, HttpDetail, Role
+from linewatch_core.details import AlternationDetail, Attempt, HttpDetail
+from linewatch_core.records import Check, Role
 from tests.agent.checks.censors import Deed, censored
 from tests.agent.checks.lab import line_checks, run_once, target
 from tests.agent.checks.servers import (

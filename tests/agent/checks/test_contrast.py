@@ -17,7 +17,8 @@ import pytest
 
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.tls import line_context
-from linewatch_core.records import Answer, Check, ContrastDetail
+from linewatch_core.details import Answer, ContrastDetail
+from linewatch_core.records import Check
 from linewatch_core.targets import Resolver
 from tests.agent.checks.lab import line_checks, loopback, run_once, target
 from tests.agent.checks.servers import (

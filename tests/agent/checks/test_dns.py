@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from linewatch_agent.checks.dns_packets import ANSWERS_MAX, NotAReply, Reply, parse_reply
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.dns_message import make_query
-from linewatch_core.records import Check, DnsDetail, Role
+from linewatch_core.details import DnsDetail
+from linewatch_core.records import Check, Role
 from tests.agent.checks.lab import line_checks, loopback, run_once, target
 from tests.agent.checks.servers import (
     RESOLVER,

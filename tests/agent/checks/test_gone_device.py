@@ -3,8 +3,9 @@
 import pytest
 
 from linewatch_agent.plan.target_rules import CHECKS
-from linewatch_core.records import Check, ContrastDetail
-from tests.agent.checks.lab import line_checks, loopback
+from linewatch_core.details import ContrastDetail
+from linewatch_core.records import Check
+from tests.agent.checks.lab import TIMEOUT_S, line_checks, loopback
 from tests.agent.checks.servers import dns_server, silent
 from tests.agent.checks.test_limits import target
 
@@ -18,7 +19,7 @@ async def test_no_check_runs_on_a_device_that_is_gone(check: Check) -> None:
         line = loopback()
         gone = type(line)(line.id, line.kind, GONE, line.families, {}, line.resolvers)
         async with line_checks(gone, dns_port=port) as checks:
-            outcome = await checks.run(check, target(check, port), 4, timeout_s=0.5)
+            outcome = await checks.run(check, target(check, port), 4, timeout_s=TIMEOUT_S)
     assert outcome.failure == "no_device"
     assert queries == []
     if isinstance(outcome.detail, ContrastDetail):

@@ -10,7 +10,8 @@ import pytest
 
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.tls import line_context
-from linewatch_core.records import HTTP_TIMINGS, Check, HttpDetail
+from linewatch_core.details import HttpDetail
+from linewatch_core.records import HTTP_TIMINGS, Check
 from tests.agent.checks.lab import TIMEOUT_S, line_checks, loopback, run_once, target
 from tests.agent.checks.servers import (
     Handler,

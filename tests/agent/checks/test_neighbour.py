@@ -7,7 +7,8 @@ import pytest
 
 from linewatch_agent.checks.neighbour import next_addresses
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_core.records import Check, NeighbourDetail
+from linewatch_core.details import NeighbourDetail
+from linewatch_core.records import Check
 from tests.agent.checks.lab import line_checks, loopback, run_once, target
 from tests.agent.checks.servers import answer, dns_server, full_backlog, stream_server, tarpit
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_core.records import Check, PortalAnswer, PortalDetail, Role
+from linewatch_core.details import PortalAnswer, PortalDetail
+from linewatch_core.records import Check, Role
 from linewatch_core.targets import Expected
 from tests.agent.checks.lab import run_once
 from tests.agent.checks.servers import (

@@ -7,7 +7,8 @@ import dns.rcode
 import pytest
 
 from linewatch_agent.checks.random_name import random_name
-from linewatch_core.records import Check, DnsDetail, Role
+from linewatch_core.details import DnsDetail
+from linewatch_core.records import Check, Role
 from tests.agent.checks.lab import run_once
 from tests.agent.checks.servers import RESOLVER, Script, answer, dns_server, silent
 

@@ -10,7 +10,8 @@ import pytest
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.throughput import FIRST_FLIGHT_BYTES, Meter
-from linewatch_core.records import Check, ThroughputDetail
+from linewatch_core.details import ThroughputDetail
+from linewatch_core.records import Check
 from tests.agent.checks.lab import line_checks, run_once, target
 from tests.agent.checks.servers import Handler, http_reply, reset, stream_server
 

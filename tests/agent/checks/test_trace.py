@@ -19,7 +19,8 @@ from linewatch_agent.checks.icmp_packets import RECVERR
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.trace import HOPS_MAX
 from linewatch_agent.checks.trace_packets import parse_error, public_path
-from linewatch_core.records import Check, Hop, TraceDetail
+from linewatch_core.details import Hop, TraceDetail
+from linewatch_core.records import Check
 from tests.agent.checks.lab import run_once
 from tests.support.netns import NOBODY, Netns, namespaces, wire
 

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from linewatch_core.records import (
-    Check,
+from linewatch_core.details import (
     DnsDetail,
     HttpDetail,
     PortalDetail,
     ThroughputDetail,
     TraceDetail,
 )
+from linewatch_core.records import Check
 from tests.agent.checks.two_line_scenes import HTTP_PORT, target
 from tests.support.netns import NOBODY, Netns, namespaces, wire
 

@@ -9,7 +9,8 @@ from linewatch_agent.doctor.findings import Level
 from linewatch_agent.lines import LineIds
 from linewatch_agent.modems.words import described
 from linewatch_agent.plan.line import Line, Problem
-from linewatch_core.records import Bearer, LineKind, ModemDetail, Registration, Sim
+from linewatch_core.modem_words import Bearer, ModemDetail, Registration, Sim
+from linewatch_core.records import LineKind
 from tests.support.doctor_machine import levels, only
 
 NO_CABLE = Problem("no_carrier", "eth0 has no link.", "check the cable")

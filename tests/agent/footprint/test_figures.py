@@ -12,12 +12,14 @@ from linewatch_agent.footprint.figures import (
     figures_of,
     in_words,
 )
+from linewatch_agent.footprint.kernel import Process
 
 BEFORE = Reading(
     at_s=1_000.0,
     cpu_s=10.0,
     peak_bytes=30_000_000,
     disk_bytes=5_000_000,
+    wal_bytes=268_000,
     lines={
         "fixed-1": LineBytes(1_000, 50_000, 5_000_000, 864_000),
         "mobile-1": LineBytes(0, None, 0, 864_000),
@@ -29,6 +31,7 @@ AFTER = Reading(
     cpu_s=82.0,
     peak_bytes=40_000_000,
     disk_bytes=6_000_000,
+    wal_bytes=268_000,
     lines={
         "fixed-1": LineBytes(101_000, 550_000, 5_100_000, 860_400),
         "mobile-1": LineBytes(250_000, None, 149_000_000, 860_400),
@@ -36,7 +39,11 @@ AFTER = Reading(
     },
     samples=1_300,
 )
-HOUR = Measured(BEFORE, AFTER, [30_000_000, 34_000_000], 2.5, "mmcblk0p2")
+HELD = [
+    Process(10.0, 30_000_000, 30_000_000, 20_000_000, 26_000_000),
+    Process(82.0, 34_000_000, 40_000_000, 22_000_000, None),
+]
+HOUR = Measured(BEFORE, AFTER, HELD, 2.5, "mmcblk0p2")
 
 
 def by_name(measured: Measured) -> dict[str, Figure]:
@@ -51,6 +58,8 @@ def test_an_hour_is_reckoned_to_days_and_months() -> None:
               for name, one in found.items()}  # fmt: skip
     assert values == {
         "resident, mean": 32.0,
+        "  of it in no file": 21.0,
+        "  as its share (PSS)": 26.0,
         "resident, peak": 40.0,
         "CPU to start": 2.5,
         "CPU an hour": 72.0,
@@ -108,5 +117,29 @@ def test_the_table_names_what_is_above_its_bar() -> None:
     assert "resident, peak                   40.0 MB       48 MB  met    since its start" in rows
     assert rows[-1] == "Above the bar: data this month, mobile-1."
     assert not any("roughly" in row for row in rows)
-    short = replace(HOUR, after=replace(AFTER, at_s=1_060.0))
-    assert "--minutes 30 or more" in in_words(short, figures_of(short))
+
+
+def test_a_short_time_is_held_against_no_bar_of_a_day_or_a_month() -> None:
+    """However much it comes to; what is not reckoned is judged as ever."""
+    short = replace(HOUR, after=replace(AFTER, at_s=1_060.0, peak_bytes=48_100_000))
+    figures = figures_of(short)
+    assert [one.name for one in figures if one.missed] == ["resident, peak"]
+    rows = in_words(short, figures).splitlines()
+    assert "--minutes 30 or more" in rows[-2]
+    assert "writes a day                   1440.0 MB       40 MB  ?      all programs" in "".join(
+        rows
+    )
+
+
+def test_the_writes_of_a_young_store_are_not_judged() -> None:
+    """While its log grows each commit writes more; that says nothing of a day."""
+    young = replace(
+        HOUR,
+        before=replace(BEFORE, wal_bytes=100_000),
+        after=replace(AFTER, disk_bytes=60_000_000),
+    )
+    writes = by_name(young)["writes a day"]
+    assert (writes.missed, writes.sure) == (False, False)
+    assert "an hour after the start" in writes.remark
+    old = replace(young, before=BEFORE)
+    assert by_name(old)["writes a day"].missed

@@ -22,7 +22,9 @@ def test_this_process_as_psutil_sees_it() -> None:
     after = other.cpu_times()
     assert before.user + before.system - 0.02 <= here.cpu_s <= after.user + after.system + 0.02
     assert abs(here.resident_bytes - other.memory_info().rss) < 4_000_000
-    assert here.peak_bytes >= here.resident_bytes
+    assert here.peak_bytes >= here.resident_bytes > here.anonymous_bytes > 0
+    assert here.share_bytes is not None
+    assert abs(here.share_bytes - other.memory_full_info().pss) < 4_000_000
 
 
 def test_a_name_with_spaces_and_brackets_moves_no_field(tmp_path: Path) -> None:
@@ -31,10 +33,13 @@ def test_a_name_with_spaces_and_brackets_moves_no_field(tmp_path: Path) -> None:
     folder.mkdir()
     fields = " ".join(str(n) for n in range(4, 53))
     (folder / "stat").write_text(f"7 (a ) b) S {fields}")
-    (folder / "status").write_text("Name:\ta ) b\nVmHWM:\t 200 kB\nVmRSS:\t 100 kB\nThreads:\t3\n")
+    (folder / "status").write_text(
+        "Name:\ta ) b\nVmHWM:\t 200 kB\nVmRSS:\t 100 kB\nRssAnon:\t 50 kB\nThreads:\t3\n"
+    )
     found = process(7, tmp_path)
     assert found.cpu_s == (14 + 15) / os.sysconf("SC_CLK_TCK")
     assert (found.resident_bytes, found.peak_bytes) == (102_400, 204_800)
+    assert (found.anonymous_bytes, found.share_bytes) == (51_200, None)
 
 
 def test_a_process_that_has_ended_is_an_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from linewatch_agent.led import keeper as keeper_module
 from linewatch_agent.led.keeper import LedKeeper
 from linewatch_agent.led.meaning import Health, LineHealth
 from linewatch_agent.led.sysfs import Led
-from linewatch_agent.plan.settings import LedConfig
+from linewatch_agent.plan.settings import LedConfig, LedShows
 from linewatch_core.records import LineKind
 from tests.support.leds import KernelLed
 
@@ -123,3 +123,19 @@ async def test_no_led_is_told_once_and_the_signal_is_known_all_the_same(
             assert keeper.described()["signal"] == "help"
     assert [entry["event"] for entry in logs] == events
     assert keeper.described()["led"] is None
+
+
+@pytest.mark.parametrize(("shows", "ends"), [("help", 255), ("nothing", 0)])
+async def test_a_light_that_is_kept_dark(
+    tmp_path: Path, kernel: KernelLed, shows: LedShows, ends: int
+) -> None:
+    """It is dark for as long as it is shown anew, and its words say so; then as it was wanted."""
+    keeper = LedKeeper(LedConfig(shows=shows), lambda: WELL, leds=tmp_path / "leds")
+    async with running(keeper):
+        await until(lambda: kernel.writes)
+        assert keeper.described()["means"] == "dark, as led.shows says: it is measuring"
+        if kernel.chosen == "pattern":
+            await until(lambda: kernel.read("pattern"))
+            assert {kernel.light_at(ms) for ms in range(0, 60_000, 50)} == {0}
+            assert kernel.light_at(90_000) == 255
+    assert (kernel.chosen, kernel.read("brightness")) == ("none", str(ends))

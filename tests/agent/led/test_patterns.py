@@ -48,6 +48,29 @@ def test_a_pattern_changes_suddenly_and_ends_lit(signal: Signal) -> None:
     assert abs(lasts_s - LASTS_S) < 3
 
 
+@pytest.mark.parametrize(("inverted", "on", "off"), [(False, 255, 0), (True, 0, 255)])
+def test_a_light_that_is_to_be_dark_while_all_is_well(inverted: bool, on: int, off: int) -> None:
+    """No flash for 90 s, and lit then unless it is shown anew: a dead agent asks for help."""
+    for signal in FLASHING:
+        look = look_of(signal, patterns=True, brightest=255, inverted=inverted, shows="help")
+        assert isinstance(look, Pattern)
+        assert (look.repeat, shown(look)) == (1, [(off, 89_900), (on, 100)])
+        assert look.steps[-1] == (on, 0)
+        without = look_of(signal, patterns=False, brightest=255, inverted=inverted, shows="help")
+        assert without == Steady(off)
+    help_ = look_of(Signal.HELP, patterns=True, brightest=255, inverted=inverted, shows="help")
+    assert help_ == Steady(on)
+
+
+@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize(("inverted", "off"), [(False, 0), (True, 255)])
+def test_a_light_that_is_to_be_dark_always(signal: Signal, inverted: bool, off: int) -> None:
+    """Whatever is wrong."""
+    for patterns in (True, False):
+        look = look_of(signal, patterns=patterns, brightest=255, inverted=inverted, shows="nothing")
+        assert look == Steady(off)
+
+
 @pytest.mark.parametrize(
     ("inverted", "looks"),
     [

@@ -11,7 +11,7 @@ import pytest
 
 from linewatch_agent.modem_helper.service import NAME, PATH
 from linewatch_agent.modems.steps import HELPER, HELPER_PATH, Patient, take
-from linewatch_core.records import ModemStep
+from linewatch_core.modem_words import ModemStep
 from tests.support.fake_usb import FakeUsb
 from tests.support.netns import NOBODY
 from tests.support.private_bus import call_as, system_like_bus

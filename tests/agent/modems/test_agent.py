@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from linewatch_agent.status import NotRunningError, ask
-from linewatch_core.records import Bearer
+from linewatch_core.modem_words import Bearer
 from tests.lab.modems import Modems
 from tests.support.enrolled import enrolled_state, until
 from tests.support.netns import Netns, namespaces

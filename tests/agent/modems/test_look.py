@@ -2,7 +2,7 @@
 
 from linewatch_agent.modems.look import SIGNAL_WAIT_S, Memory, Said, look
 from linewatch_agent.modems.once import HUNG, ask_modems
-from linewatch_core.records import Sim
+from linewatch_core.modem_words import Sim
 from tests.agent.modems.conftest import FIXED, HANGS_S, LINES, ONE, TWO
 from tests.lab.modems import Modems
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from linewatch_agent.modems.bus import FIELDS, connected
-from linewatch_core.records import Bearer, Registration, Sim
+from linewatch_core.modem_words import Bearer, Registration, Sim
 from tests.agent.modems.conftest import ONE, TWO, Rounds
 from tests.lab.modems import Modems
 from tests.lab.modems_objects import NAME, SECRETS

@@ -16,15 +16,8 @@ from linewatch_agent.modems.watch import ModemWatch
 from linewatch_agent.plan.line import Line, Problem
 from linewatch_agent.plan.modem_ladder import LadderSettings
 from linewatch_core.errors import LinewatchError
-from linewatch_core.records import (
-    Bearer,
-    LineKind,
-    ModemReset,
-    ModemStep,
-    ModemTrouble,
-    Registration,
-    Sim,
-)
+from linewatch_core.modem_words import Bearer, ModemStep, ModemTrouble, Registration, Sim
+from linewatch_core.records import LineKind, ModemReset
 from tests.agent.modems.conftest import HANGS_S, LINES, ONE, TWO
 from tests.lab.modems import Modems
 from tests.lab.modems_objects import NAME

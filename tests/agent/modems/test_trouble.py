@@ -19,7 +19,7 @@ from linewatch_agent.modems.trouble import session_trouble
 from linewatch_agent.modems.values import BearerValues, ModemValues
 from linewatch_agent.plan.line import Given
 from linewatch_agent.plan.modem_ladder import Ladder, LadderSettings, Looked
-from linewatch_core.records import ModemTrouble
+from linewatch_core.modem_words import ModemTrouble
 
 MOBILE = "org.freedesktop.ModemManager1.Error.MobileEquipment"
 TIMEOUT = "org.freedesktop.ModemManager1.Error.Core.Timeout"

@@ -18,7 +18,7 @@ from linewatch_agent.modems.values import (
     sim_of,
     technology_of,
 )
-from linewatch_core.records import Bearer, ModemDetail, Registration, Sim
+from linewatch_core.modem_words import Bearer, ModemDetail, Registration, Sim
 
 SIM_PATH = "/org/freedesktop/ModemManager1/SIM/0"
 CONNECTED = ModemValues(

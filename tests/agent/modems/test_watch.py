@@ -6,15 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from linewatch_core.records import (
-    Bearer,
-    Check,
-    ModemDetail,
-    PacketService,
-    Registration,
-    Sample,
-    Sim,
-)
+from linewatch_core.modem_words import Bearer, ModemDetail, PacketService, Registration, Sim
+from linewatch_core.records import Check, Sample
 from tests.agent.modems.conftest import FIXED, ONE, TWO, Rounds
 from tests.lab.modems import Modems
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from linewatch_agent import clock, watcher
-from linewatch_agent.app import MODEM_RESETS, Agent
+from linewatch_agent.app import Agent
+from linewatch_agent.memory import MODEM_RESETS
 from linewatch_agent.modems.repair import Hands
 from linewatch_agent.modems.steps import Patient
 from linewatch_agent.plan import modem_ladder
@@ -21,7 +22,8 @@ from linewatch_agent.plan_file import Plan
 from linewatch_agent.recorder import Recorder
 from linewatch_agent.sampler import Sampler
 from linewatch_agent.snapshot import snapshot
-from linewatch_core.records import Body, LineChanged, ModemReset, ModemStep, ModemTrouble, Sample
+from linewatch_core.modem_words import ModemStep, ModemTrouble
+from linewatch_core.records import Body, LineChanged, ModemReset, Sample
 from tests.agent.modems.conftest import HANGS_S, LINES, ONE, TWO
 from tests.agent.test_app import identity_in
 from tests.lab.modems import Modems
@@ -56,7 +58,7 @@ async def agent(tmp_path: Path, modems: Modems, told: list[Body]) -> AsyncIterat
 async def test_a_round_s_modems_and_operators_are_recorded(agent: Agent, told: list[Body]) -> None:
     """The line is told anew once its operator is known."""
     await agent.watcher.look()
-    agent._on_round(60_000)
+    agent.rounds.begun(60_000)
     while len(samples(told)) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     assert [(one.line, one.round_ms) for one in samples(told)] == [
@@ -75,20 +77,20 @@ async def test_no_round_is_whole_while_a_modem_is_asked(
 ) -> None:
     """What a hung modem will say (that it did not answer) still belongs to its round."""
     await agent.watcher.look()
-    agent._on_round(60_000)
+    agent.rounds.begun(60_000)
     while len(samples(told)) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     modems.service("hung")
     told.clear()
     before_ms = clock.mono_ms()
-    agent._on_round(90_000)
-    began_ms = agent._measured_ms()
+    agent.rounds.begun(90_000)
+    began_ms = agent.rounds.measured_ms()
     assert before_ms <= began_ms <= clock.mono_ms()
     await asyncio.sleep(0.05)
-    assert agent._measured_ms() == began_ms
+    assert agent.rounds.measured_ms() == began_ms
     while len(samples(told)) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
-    assert agent._measured_ms() > began_ms
+    assert agent.rounds.measured_ms() > began_ms
     assert {one.mono_ms for one in samples(told)} == {began_ms}
 
 
@@ -106,12 +108,12 @@ async def test_what_is_done_to_a_modem_is_recorded_kept_and_shown(
     agent.repair._hands = Hands(take, lambda _: "1-1.2", lambda _: True, lambda: False)
     repairing = asyncio.create_task(agent.repair.run())
     await agent.watcher.look()
-    agent._on_round(60_000)
+    agent.rounds.begun(60_000)
     while len(samples(told)) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     assert agent.modems.given()[ONE.device] == Given(("203.0.113.53", "203.0.113.54"), 1430)
     modems.set(ONE.id, present=False)
-    agent._on_round(90_000)
+    agent.rounds.begun(90_000)
     while not (resets := [body for body in told if isinstance(body, ModemReset)]):  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     repairing.cancel()
@@ -120,7 +122,7 @@ async def test_what_is_done_to_a_modem_is_recorded_kept_and_shown(
     assert [(one.line, one.step, one.trouble, one.done) for one in resets] == [
         (ONE.id, ModemStep.USB, ModemTrouble.GONE, True)
     ]
-    kept = json.loads(agent.store.recall(MODEM_RESETS) or b"")
+    kept = json.loads(agent.store.kept.recall(MODEM_RESETS) or b"")
     assert [one[:2] for one in kept] == [[ONE.id, "usb"]]
     said = snapshot(agent)["lines"][1]["modem"]["reset"]
     assert said["words"].startswith("since it was gone, its USB device was taken")

@@ -3,16 +3,16 @@
 import pytest
 
 from linewatch_agent.modems.words import described, in_words, reset_in_words
-from linewatch_core.records import (
+from linewatch_core.modem_words import (
     Bearer,
     ModemDetail,
-    ModemReset,
     ModemStep,
     ModemTrouble,
     PacketService,
     Registration,
     Sim,
 )
+from linewatch_core.records import ModemReset
 
 WELL = ModemDetail(
     sim=Sim.READY,

@@ -5,19 +5,25 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiomqtt
 import paho.mqtt.client
 import pytest
 
+from linewatch_agent.lines.connect import connect_over
 from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.connect_problem import connect_problem
 from linewatch_agent.mqtt.fleet_tls import tls_context
+from linewatch_agent.mqtt.opening import Watch, open_socket
 from linewatch_agent.plan.endpoint import Endpoint, parse_endpoint
+from linewatch_agent.plan.line import Line
 from linewatch_core.errors import MalformedError
+from linewatch_core.records import LineKind
 from linewatch_server.fleet.pki import Authority
 from tests.support.broker import HOST, LocalServer, free_ports, running_server
+from tests.support.hostile import deaf_port
 
 
 @pytest.fixture
@@ -70,6 +76,8 @@ def test_paho_has_the_hooks_that_line_client_replaces() -> None:
     """A new paho without them would bypass the line that a socket is bound to."""
     for hook in ("_create_socket", "_create_socket_connection", "_ssl_wrap_socket"):
         assert callable(getattr(paho.mqtt.client.Client, hook))
+    for hook in ("connect", "disconnect", "publish", "socket_register_write"):
+        assert callable(getattr(aiomqtt.Client, f"_on_{hook}"))
 
 
 @pytest.mark.parametrize("scheme", ["mqtts", "wss"])
@@ -78,7 +86,7 @@ async def test_the_socket_is_the_one_that_was_made(server: LocalServer, scheme: 
     endpoint = server.mqtts if scheme == "mqtts" else server.wss
     asked: list[tuple[str, int]] = []
 
-    def make(host: str, port: int) -> socket.socket:
+    def make(host: str, port: int, watch: Watch) -> socket.socket:
         asked.append((host, port))
         return socket.create_connection((host, port))
 
@@ -108,7 +116,7 @@ async def test_only_the_fleets_authority_is_trusted(server: LocalServer, tmp_pat
 async def test_another_name_than_the_certificates_is_refused(server: LocalServer) -> None:
     """The right authority does not make up for the wrong name."""
     endpoint = Endpoint("mqtts", "127.0.0.3", server.mqtts.port)
-    make = lambda _, port: socket.create_connection((HOST, port))  # noqa: E731
+    make = lambda _, port, __: socket.create_connection((HOST, port))  # noqa: E731
     with pytest.raises(aiomqtt.MqttError) as caught:
         await LineClient(endpoint, tls=_tls(server), identifier="x", make_socket=make).__aenter__()
     assert "another name" in connect_problem(caught.value)
@@ -122,12 +130,49 @@ async def test_nobody_there_is_said(server: LocalServer) -> None:
     assert connect_problem(caught.value) == "nothing listens at the server's address"
 
 
+@pytest.mark.parametrize("stage", ["TCP", "TCP, unbound", "DNS", "TLS"])
+async def test_an_attempt_that_was_given_up_leaves_no_thread(
+    server: LocalServer, stage: str
+) -> None:
+    """Wherever it hangs: who stops the agent waits for none of its budgets of 10 s."""
+    began = asyncio.Event()
+    loop, ended = asyncio.get_running_loop(), threading.Event()
+    with ExitStack() as stack:
+        deaf = stack.enter_context(deaf_port())
+        mute = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        mute.bind((HOST, 0))
+        waits = stack.enter_context(socket.create_server((HOST, 0)))
+        line = Line("a", LineKind.FIXED, "lo", families=(4,), resolvers=(HOST,) * 3)
+        bound = connect_over(line, dns_port=mute.getsockname()[1])
+        over = open_socket if stage == "TCP, unbound" else bound
+        port = waits.getsockname()[1] if stage == "TLS" else deaf
+        endpoint = Endpoint("mqtts", "a.example" if stage == "DNS" else HOST, port)
+
+        def make(host: str, port: int, watch: Watch) -> socket.socket:
+            try:
+                loop.call_soon_threadsafe(began.set)
+                return over(host, port, watch)
+            finally:
+                ended.set()
+
+        client = LineClient(endpoint, tls=_tls(server), identifier="x", make_socket=make)
+        attempt = asyncio.create_task(client.__aenter__())
+        await began.wait()
+        await asyncio.sleep(0.1)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(ended.wait)
+            await loop.shutdown_default_executor()
+
+
 async def test_an_attempt_that_was_given_up_cannot_connect_later(server: LocalServer) -> None:
     """A slow line that answers after the cancel finds its socket closed."""
     opening, go_on = threading.Event(), threading.Event()
     made: list[socket.socket] = []
 
-    def make(host: str, port: int) -> socket.socket:
+    def make(host: str, port: int, watch: Watch) -> socket.socket:
         opening.set()
         go_on.wait(10)
         made.append(socket.create_connection((host, port)))

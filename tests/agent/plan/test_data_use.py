@@ -32,6 +32,18 @@ def test_the_estimate_agrees_with_the_documented_sizes() -> None:
     assert month_mb(config=load_config("[store]\nblock_s=3600\nlive_close_s=3600", name="f")) == 10
 
 
+def test_releases_are_reckoned_where_they_come_from() -> None:
+    """A look every six hours, 0.7 MB, and one release of 6.5; none where they may not come."""
+    key = "a7" * 32
+    update = f"[update]\nurl = 'https://a.example/manifest'\nkey = '{key}'\n"
+    plain, over_all = Config(), load_config(update, name="f.toml")
+    fixed_only = load_config(f"{update}lines = 'fixed'", name="f.toml")
+    uses = [estimate(config, [], [MOBILE])["mobile-1"] for config in (plain, fixed_only, over_all)]
+    without, never, with_one = (use.bytes_per_month for use in uses)
+    assert without == never
+    assert with_one - without == 120 * 6_000 + 6_500_000
+
+
 def test_sending_every_minute_costs_more_than_an_idle_connection() -> None:
     """A segment and its ack a minute, and roll-ups every five: 60 MB and 12."""
     assert month_mb(config=Config()) == 73

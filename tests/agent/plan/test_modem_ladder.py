@@ -22,7 +22,7 @@ from linewatch_agent.plan.modem_ladder import (
     ladder_settings,
 )
 from linewatch_agent.plan.settings import ModemsConfig
-from linewatch_core.records import ModemStep, ModemTrouble
+from linewatch_core.modem_words import ModemStep, ModemTrouble
 
 GONE, SILENT, SESSION = ModemTrouble.GONE, ModemTrouble.SILENT, ModemTrouble.SESSION
 LOOK_S = 30.0

@@ -18,7 +18,8 @@ from linewatch_agent.plan.truth import (
 )
 from linewatch_agent.plan.truth_entries import ENTRIES_MAX, HOUR_MS
 from linewatch_agent.plan.verdict_settings import given_truth
-from linewatch_core.records import CachedTruth, Check, Role
+from linewatch_core.judging import CachedTruth
+from linewatch_core.records import Check, Role
 from linewatch_core.targets import Target
 from linewatch_core.timebase import Interval
 

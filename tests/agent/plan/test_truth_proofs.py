@@ -6,7 +6,9 @@ import pytest
 
 from linewatch_agent.plan.truth import Proof
 from linewatch_agent.plan.truth_proofs import proofs_of
-from linewatch_core.records import AlternationDetail, CachedTruth, Check, HttpDetail
+from linewatch_core.details import AlternationDetail, HttpDetail
+from linewatch_core.judging import CachedTruth
+from linewatch_core.records import Check
 from linewatch_core.verdict import LineVerdict, Round, TargetVerdict
 from tests.core.verdict.scenes import UP, Look, Probe, Sight
 

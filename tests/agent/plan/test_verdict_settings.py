@@ -5,7 +5,7 @@ import msgspec
 from linewatch_agent.plan.config import load_config
 from linewatch_agent.plan.settings import HoldsConfig, VerdictConfig
 from linewatch_agent.plan.verdict_settings import verdict_settings
-from linewatch_core.records import Hold, VerdictSettings
+from linewatch_core.judging import Hold, VerdictSettings
 from linewatch_core.verdict import LineVerdict, TargetVerdict
 from linewatch_core.verdict.settings import hold_of
 

@@ -16,7 +16,7 @@ from linewatch_agent.store.database import (
     StoreError,
 )
 from linewatch_agent.store.opening import open_database
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.records import Gap, GapReason, Stream
 from tests.support.probe import Probe, boot_started, bulky, records_of, sample, samples
 from tests.support.segments import BOOT

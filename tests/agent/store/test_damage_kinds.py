@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from linewatch_agent.store.database import STORE_FILE, StoreDamagedError
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.records import Gap, Stream
 from tests.support.damage import DAMAGES
 from tests.support.probe import NEXT_BOOT, Probe, boot_started, bulky, samples

@@ -12,7 +12,7 @@ import pytest
 
 from linewatch_agent.store.database import StoreFullError
 from linewatch_agent.store.reserve import RESERVE_BYTES, RESERVE_FILE
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Gap, GapReason, Stream
 from linewatch_core.segment.chain import check_follows
@@ -234,14 +234,14 @@ def test_an_ack_on_a_full_disk_is_remembered_and_frees(
     """The session must not end because the ack that would help can't be written."""
     probe = Probe(tmp_path / "s", limits=LIMITS)
     committed = fill(probe, commits=60)
-    assert probe.store.next_conn() == 1
+    assert probe.store.kept.next_conn() == 1
     with monkeypatch.context() as patch:
         patch.setattr(probe.store._db, "transaction", refuse)
         with pytest.raises(StoreFullError):
             probe.commit(sample(1))
         probe.store.save_ack(Stream.RAW, StreamAck(committed), now_ms=probe.now_ms)
         assert probe.store.acks()[Stream.RAW] == StreamAck(committed)
-        assert probe.store.next_conn() == 2
+        assert probe.store.kept.next_conn() == 2
         assert probe.store.stop(now_ms=probe.now_ms) == []
     thinned = probe.store.make_room(probe.now_ms)
     assert thinned is not None

@@ -16,10 +16,10 @@ RESULTS = ("bank-of-nowhere", "192.0.2.99", "generic_timeout_error", "intl_cut",
 def test_a_value_is_there_after_a_restart(tmp_path: Path) -> None:
     """By its name; another name has none."""
     probe = Probe(tmp_path / "s")
-    assert probe.store.recall("ledgers") is None
-    probe.store.remember("ledgers", encode_ledgers(LEDGERS))
+    assert probe.store.kept.recall("ledgers") is None
+    probe.store.kept.remember("ledgers", encode_ledgers(LEDGERS))
     probe.store.close()
-    kept = Probe(tmp_path / "s").store.recall("ledgers")
+    kept = Probe(tmp_path / "s").store.kept.recall("ledgers")
     assert kept is not None
     assert decode_ledgers(kept) == LEDGERS
 
@@ -29,37 +29,37 @@ def test_the_last_value_counts(tmp_path: Path) -> None:
     probe = Probe(tmp_path / "s")
     epoch = probe.store.epoch
     for value in (b"old", b"new", b""):
-        probe.store.remember("ledgers", value)
-    probe.store.remember("epoch", b"other")
+        probe.store.kept.remember("ledgers", value)
+    probe.store.kept.remember("epoch", b"other")
     probe.store.close()
     again = Probe(tmp_path / "s", epoch_label="another").store
-    assert (again.recall("ledgers"), again.recall("epoch")) == (b"", b"other")
+    assert (again.kept.recall("ledgers"), again.kept.recall("epoch")) == (b"", b"other")
     assert again.epoch == epoch
 
 
 def test_a_power_cut_keeps_what_was_remembered(tmp_path: Path) -> None:
     """It is on the disk when the call returns, though nobody closed the store."""
     probe = Probe(tmp_path / "s")
-    probe.store.remember("ledgers", b"sums")
+    probe.store.kept.remember("ledgers", b"sums")
     folder = power_cut(probe.directory, tmp_path / "cut")
-    assert Probe(folder).store.recall("ledgers") == b"sums"
+    assert Probe(folder).store.kept.recall("ledgers") == b"sums"
 
 
 def test_a_full_disk_refuses_and_keeps_the_value_before(tmp_path: Path) -> None:
     """The caller is told, and goes on with what it has in memory."""
     probe = Probe(tmp_path / "s")
-    probe.store.remember("ledgers", b"before")
+    probe.store.kept.remember("ledgers", b"before")
     pages = probe.store._db.execute("PRAGMA page_count").fetchone()[0]
     probe.store._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreFullError):
-        probe.store.remember("ledgers", bytes(1_000_000))
-    assert probe.store.recall("ledgers") == b"before"
+        probe.store.kept.remember("ledgers", bytes(1_000_000))
+    assert probe.store.kept.recall("ledgers") == b"before"
 
 
 def test_the_card_tells_sums_of_data_and_no_result(tmp_path: Path) -> None:
     """The ledger is legible, as it may be; no target, address, failure or verdict is."""
     probe = Probe(tmp_path / "s")
-    probe.store.remember("ledgers", encode_ledgers(LEDGERS))
+    probe.store.kept.remember("ledgers", encode_ledgers(LEDGERS))
     measured = [sample(n, target=RESULTS[0], address=RESULTS[1]) for n in range(30)]
     told = Transition(1_030, "fixed-1", None, "allow_list", "intl_cut", 1, 2, "intl_cut", 1, (1,))
     probe.commit(*measured, told)

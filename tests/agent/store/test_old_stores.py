@@ -9,7 +9,7 @@ from linewatch_agent.store import old_stores
 from linewatch_agent.store.database import STORE_FILE, StoreDamagedError
 from linewatch_agent.store.old_stores import PATIENCE_S, TRIES, OldSegment, OldStores
 from linewatch_agent.store.opening import damaged_stores
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Gap, GapReason, Stream
 from linewatch_core.segment.header import header_sha256

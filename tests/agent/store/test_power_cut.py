@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.records import Gap, GapReason, Stream
 from linewatch_core.segment.segment import SEGMENT_BYTES_MAX
 from tests.support.probe import (
@@ -171,7 +171,7 @@ WRITER = """
 import sys, json
 from pathlib import Path
 from tests.support.probe import Probe, samples
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 probe = Probe(Path(sys.argv[1]), limits=StoreLimits(block_records=50, free_bytes_min=0),
               now_ms=int(sys.argv[2]))
 number = probe.store.counts().committed["raw"]

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.intervals import SeqSet
 from linewatch_core.records import Gap, GapReason, Stream
 from linewatch_core.segment.chain import check_follows
@@ -65,7 +65,7 @@ def test_under_any_pressure(tmp_path: Path, plan: list[tuple[str, int]]) -> None
     """Every number is held, acked or named by exactly one gap; events and headers are all there."""
     folder = tmp_path / f"s{len(list(tmp_path.iterdir()))}"
     probe = Probe(folder, limits=LIMITS)
-    with patch("linewatch_agent.store.store._SPARE_BYTES", STEP_BYTES):
+    with patch("linewatch_agent.store.room._SPARE_BYTES", STEP_BYTES):
         for what, count in plan:
             take(probe, what, count)
         probe.store.stop(now_ms=probe.now_ms)

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from linewatch_agent.store import upgrade
-from linewatch_core.records import Body, Gap, GapReason, HttpDetail, Sample, Stream
+from linewatch_core.details import HttpDetail
+from linewatch_core.records import Body, Gap, GapReason, Sample, Stream
 from linewatch_core.sync.messages import StreamAck
 from tests.support.probe import NEXT_BOOT, Probe, records_of, sample, samples
 from tests.support.records import realistic_events, realistic_rolls, realistic_samples

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.store import store as store_module
+from linewatch_agent.store import chains
 from linewatch_agent.store.database import STORE_FILE, StoreFullError
-from linewatch_agent.store.store import Closing, StoreCounts, StoreLimits
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import Closing, StoreCounts, StoreLimits
 from linewatch_core.records import ROLL_WINDOW_MS, Check, Roll, Stream
 from linewatch_core.segment.segment import SEGMENT_BYTES_MAX, parse_segment
 from linewatch_core.sync.messages import StreamAck
@@ -136,7 +136,7 @@ def test_connection_numbers_ascend_over_power_cuts(tmp_path: Path) -> None:
     given: list[int] = []
     for start in range(1, 5):
         probe = Probe(folder)
-        given += [probe.store.next_conn() for _ in range(start * 30)]
+        given += [probe.store.kept.next_conn() for _ in range(start * 30)]
         folder = probe.power_cut(tmp_path / str(start))
     assert given == sorted(set(given))
 
@@ -280,7 +280,7 @@ def test_without_room_for_a_segment_the_records_are_committed_alone(
     probe = Probe(tmp_path / "s")
     probe.commit(*samples(1, 2))
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "put_segments", refuse)
+        patch.setattr(chains, "put_segments", refuse)
         done = probe.store.commit_and_close(
             samples(3, 4), now_ms=60_000, safe_ms=60_000, closing=CLOSING
         )

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from linewatch_agent.store import room
 from linewatch_agent.store import store as store_module
 from linewatch_agent.store.database import StoreDamagedError
-from linewatch_agent.store.store import StoreLimits
 from linewatch_agent.store.summary import Summary
 from linewatch_agent.store.tables import SealedRange
+from linewatch_agent.store.values import StoreLimits
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import StreamAck
 from tests.support.probe import NEXT_BOOT, Probe, boot_started, bulky, sample, samples
@@ -45,7 +46,7 @@ def test_it_is_what_a_look_at_all_segments_says(
 ) -> None:
     """Through seals, acks, thinning, power cuts and starts."""
     monkeypatch.setattr(store_module, "EVERY", 3)
-    monkeypatch.setattr(store_module, "_SPARE_BYTES", 20_000)
+    monkeypatch.setattr(room, "_SPARE_BYTES", 20_000)
     choose = random.Random(seed)
     probe = Probe(tmp_path / "0", limits=LIMITS)
     for step in range(1, 60):

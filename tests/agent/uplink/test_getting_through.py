@@ -14,9 +14,10 @@ import pytest
 
 from linewatch_agent.lines import connect
 from linewatch_agent.lines.connect import connect_over
-from linewatch_agent.mqtt.client import LineClient, MakeSocket, open_socket
+from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.connect_problem import connect_problem
 from linewatch_agent.mqtt.fleet_tls import RELEASED_S, tls_context
+from linewatch_agent.mqtt.opening import MakeSocket, Watch, open_socket
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.uplink.way_order import Way
 from tests.agent.lines.test_connect import line as loopback_line
@@ -77,7 +78,7 @@ async def test_a_look_up_that_hangs_is_given_up(server: LocalServer) -> None:
     """The thread that hangs in it is left behind."""
     go_on = threading.Event()
 
-    def make(host: str, port: int) -> socket.socket:
+    def make(host: str, port: int, watch: Watch) -> socket.socket:
         go_on.wait(30)
         raise OSError("too late")
 
@@ -149,7 +150,7 @@ async def test_who_speaks_first_is_not_a_broker(server: LocalServer) -> None:
     chatter = trickle(b"\0\0\0\0", after_first_read=False)
     async with serving(chatter, tls=broker_tls(server)) as port:
         said = await told(server, Endpoint("mqtts", HOST, port))
-    assert said == "what answered does not speak MQTT 3.1.1: ask the operator"
+    assert said == "what answered does not speak MQTT: ask the operator"
 
 
 # --- impostors ---------------------------------------------------------------------
@@ -224,7 +225,7 @@ async def broker_dated(
 ) -> AsyncIterator[Endpoint]:
     """Yield a broker that takes everybody, with a certificate of those dates."""
     tls = broker_tls(server, dated(server, begins=begins, ends=ends))
-    async with serving(FakeBroker().serve, tls=tls) as port:
+    async with serving(FakeBroker(speaks=5).serve, tls=tls) as port:
         yield Endpoint("mqtts", HOST, port)
 
 

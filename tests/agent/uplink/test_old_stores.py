@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.mqtt.opening import open_socket
 from linewatch_agent.store.database import STORE_FILE, StoreDamagedError
 from linewatch_agent.store.old_stores import OldStores
-from linewatch_agent.store.store import StoreLimits
+from linewatch_agent.store.values import StoreLimits
 from linewatch_agent.uplink import session
 from linewatch_agent.uplink.way_order import Way
 from linewatch_core.errors import MalformedError

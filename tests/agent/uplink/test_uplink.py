@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from nacl.signing import SigningKey
 
-from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.mqtt.opening import Watch, open_socket
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.uplink.backend import NotNowError
 from linewatch_agent.uplink.uplink import BACKOFF_MAX_S, backoff_ceiling_s
@@ -131,9 +131,9 @@ async def test_every_way_is_tried_and_the_one_that_worked_comes_first(
     """A closed port, a tarpit, one that hangs up, then the server; after a loss, it at once."""
     asked: list[int] = []
 
-    def make(host: str, port: int) -> socket.socket:
+    def make(host: str, port: int, watch: Watch) -> socket.socket:
         asked.append(port)
-        return open_socket(host, port)
+        return open_socket(host, port, watch)
 
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
@@ -394,10 +394,10 @@ async def test_a_line_that_answers_again_shortens_the_wait(
     monkeypatch.setattr(random, "uniform", uniform)
     nobody = way(Endpoint("mqtts", HOST, free_ports(1)[0]))
 
-    def make(host: str, port: int) -> socket.socket:
+    def make(host: str, port: int, watch: Watch) -> socket.socket:
         if when == "during the attempt":
             loop.call_soon_threadsafe(here.uplink.poke)
-        return open_socket(host, port)
+        return open_socket(host, port, watch)
 
     loop = asyncio.get_running_loop()
     async with scene(server, tmp_path, [replace(nobody, make_socket=make)]) as here:

@@ -1,6 +1,6 @@
 """Which way comes next, as a table of what happened before."""
 
-from linewatch_agent.mqtt.client import open_socket
+from linewatch_agent.mqtt.opening import open_socket
 from linewatch_agent.plan.endpoint import Endpoint
 from linewatch_agent.uplink.way_order import Way, WayOrder
 

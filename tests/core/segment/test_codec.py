@@ -10,21 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from linewatch_core.details import Detail, HttpDetail
 from linewatch_core.errors import LimitError, MalformedError
+from linewatch_core.judging import Hold, VerdictSettings
 from linewatch_core.records import (
     Check,
     ConfigApplied,
-    Detail,
     EvBody,
-    Hold,
-    HttpDetail,
     LineChanged,
     LineKind,
     Record,
     Role,
     Sample,
     TargetNote,
-    VerdictSettings,
 )
 from linewatch_core.segment.codec import (
     DEFAULT_LIMITS,

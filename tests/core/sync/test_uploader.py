@@ -337,6 +337,23 @@ def test_an_ack_that_goes_backwards_is_obeyed() -> None:
     assert machine.backlog() == 30
 
 
+def test_what_a_restored_server_lost_is_a_backlog() -> None:
+    """Sealed on this very connection, yet after the counts, oldest first, and newer goes before."""
+    machine = connected()
+    machine.handle(BIRTH_ACK, 0)
+    for first in (1, 11, 21):
+        send_all(machine, machine.handle(Held(RAW, first, first + 9), 1))
+    send_all(machine, machine.handle(Held(ROLL, 1, 5), 1))
+    machine.handle(ack({RAW: StreamAck(30), ROLL: StreamAck(5)}), 2)
+    assert not machine.is_backfilling()
+    lost = machine.handle(ack({RAW: StreamAck(10), ROLL: StreamAck(0)}), 3)
+    assert machine.is_backfilling()
+    assert lost[-1] == Send(ROLL, 1)
+    machine.handle(Held(RAW, 31, 40), 3)
+    order = [send.seq for send in send_all(machine, lost[-1:]) if send.stream is RAW]
+    assert order == [40, 11, 21]
+
+
 def test_a_hole_in_an_ack_stays_to_be_sent() -> None:
     """through 50 without 21..30 -> 21 is the next."""
     machine = connected(Held(RAW, 1, 50))

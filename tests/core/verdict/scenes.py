@@ -7,23 +7,11 @@ what must be told meanwhile, and what must be in force afterwards.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from linewatch_core.details import Detail, DnsDetail, PortalAnswer, PortalDetail, ThroughputDetail
 from linewatch_core.ids import BootId
-from linewatch_core.records import (
-    MODEM_TARGET,
-    CachedTruth,
-    Check,
-    Detail,
-    DnsDetail,
-    GapReason,
-    LineKind,
-    ModemDetail,
-    PortalAnswer,
-    PortalDetail,
-    Role,
-    Sample,
-    ThroughputDetail,
-    Transition,
-)
+from linewatch_core.judging import CachedTruth
+from linewatch_core.modem_words import MODEM_TARGET, ModemDetail
+from linewatch_core.records import Check, GapReason, LineKind, Role, Sample, Transition
 from linewatch_core.verdict import LineFacts, Machine, Round, Seen
 
 PERIOD_MS = 30_000

@@ -5,7 +5,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from linewatch_core.records import Sample, ThroughputDetail, Transition
+from linewatch_core.details import ThroughputDetail
+from linewatch_core.records import Sample, Transition
 from linewatch_core.verdict import Machine, Round, Seen
 from linewatch_core.verdict.turns import IN_FLIGHT_MS
 from tests.core.verdict.scenes import CUT, TIMEOUT, UP, Look, Probe, mobile

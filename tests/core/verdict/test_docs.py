@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from linewatch_core.records import VerdictSettings
+from linewatch_core.judging import VerdictSettings
 from linewatch_core.verdict import line_conditions as line
 from linewatch_core.verdict import target_conditions as target
 from linewatch_core.verdict.rules import (

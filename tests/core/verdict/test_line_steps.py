@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from linewatch_core.records import Bearer, GapReason, ModemDetail, Registration, Sim
+from linewatch_core.modem_words import Bearer, ModemDetail, Registration, Sim
+from linewatch_core.records import GapReason
 from linewatch_core.verdict import LineVerdict
 from linewatch_core.verdict.rules import LINE_RULES
 from tests.core.verdict.scenes import (

@@ -4,17 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from linewatch_core.records import (
-    MODEM_TARGET,
-    CachedTruth,
-    Check,
-    DnsDetail,
-    Hold,
-    ModemDetail,
-    Role,
-    Sample,
-    VerdictSettings,
-)
+from linewatch_core.details import DnsDetail
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
+from linewatch_core.modem_words import MODEM_TARGET, ModemDetail
+from linewatch_core.records import Check, Role, Sample
 from linewatch_core.verdict import LineVerdict, Machine
 from linewatch_core.verdict.answers import Protocol, answered, connected, protocol_of
 from linewatch_core.verdict.baseline import Baseline

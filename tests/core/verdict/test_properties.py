@@ -9,19 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linewatch_core.errors import MalformedError
-from linewatch_core.records import (
-    Bearer,
-    CachedTruth,
-    GapReason,
-    Hold,
-    LineKind,
-    ModemDetail,
-    Registration,
-    Role,
-    Sim,
-    Transition,
-    VerdictSettings,
-)
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
+from linewatch_core.modem_words import Bearer, ModemDetail, Registration, Sim
+from linewatch_core.records import GapReason, LineKind, Role, Transition
 from linewatch_core.verdict import LineFacts, LineVerdict, Machine, Round, Seen
 from tests.core.verdict.scenes import CUT, INTL_CUT, UP, Look, Probe, mobile
 from tests.support.record_strategies import SAMPLES

@@ -5,29 +5,24 @@ from dataclasses import replace
 import pytest
 
 from linewatch_core.ids import BootId
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
+from linewatch_core.modem_words import Bearer, ModemDetail, Registration, Sim
 from linewatch_core.records import (
     Anchor,
     AnchorSource,
-    Bearer,
     Body,
     BootStarted,
-    CachedTruth,
     Check,
     ConfigApplied,
     Gap,
     GapReason,
-    Hold,
     LineChanged,
     LineKind,
-    ModemDetail,
     Record,
-    Registration,
     Sample,
-    Sim,
     TargetNote,
     Transition,
     TruthApplied,
-    VerdictSettings,
 )
 from linewatch_core.verdict import Machine, Round, RoundBuilder, replay
 from tests.core.verdict.scenes import BOOT, CUT, INTL_CUT, PERIOD_MS, ROLES, UP, Probe, mobile

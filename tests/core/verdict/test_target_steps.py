@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from linewatch_core.records import (
+from linewatch_core.details import (
     AlternationDetail,
     Answer,
-    CachedTruth,
-    Check,
     ContrastDetail,
     DnsDetail,
     HttpDetail,
     NeighbourDetail,
 )
+from linewatch_core.judging import CachedTruth
+from linewatch_core.records import Check
 from linewatch_core.verdict import TargetVerdict
 from linewatch_core.verdict.rules import TARGET_RULES
 from tests.core.verdict.scenes import CUT, TIMEOUT, UP, Look, Probe, Sight, Step

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linewatch_core.details import DnsDetail, HttpDetail
 from linewatch_core.ids import BootId, Epoch, ProbeId
-from linewatch_core.records import Check, DnsDetail, HttpDetail, Sample
+from linewatch_core.records import Check, Sample
 from linewatch_core.timebase import Interval
 from linewatch_server.exports.samples import (
     COLUMNS,

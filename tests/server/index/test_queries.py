@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 
 from linewatch_core.errors import LimitError
-from linewatch_core.records import (
+from linewatch_core.modem_words import (
     MODEM_TARGET,
+    Bearer,
+    ModemDetail,
+    ModemStep,
+    ModemTrouble,
+    Registration,
+    Sim,
+)
+from linewatch_core.records import (
     Anchor,
     AnchorSource,
-    Bearer,
     Body,
     BootStarted,
     BudgetChanged,
@@ -21,14 +28,9 @@ from linewatch_core.records import (
     GapReason,
     LineChanged,
     LineKind,
-    ModemDetail,
     ModemReset,
-    ModemStep,
-    ModemTrouble,
     Record,
-    Registration,
     Role,
-    Sim,
     Stream,
     TargetNote,
     Transition,

@@ -10,16 +10,8 @@ import msgspec
 import pytest
 
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import (
-    Anchor,
-    AnchorSource,
-    BootStarted,
-    CachedTruth,
-    Hold,
-    Record,
-    Stream,
-    VerdictSettings,
-)
+from linewatch_core.judging import CachedTruth, Hold, VerdictSettings
+from linewatch_core.records import Anchor, AnchorSource, BootStarted, Record, Stream
 from linewatch_core.segment.segment import parse_segment
 from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.audit import audit
@@ -263,7 +255,9 @@ def test_an_index_ahead_of_a_restored_archive_is_rebuilt(tmp_path: Path) -> None
     archive.pack_path(1).write_bytes(yesterday)
     with ArchiveWriter(tmp_path) as archive:
         ahead = Index(tmp_path, archive, Opener(SECRETS))
-        with pytest.raises(IndexOutdatedError, match="linewatch-server rebuild"):
+        with pytest.raises(
+            IndexOutdatedError, match="the archive ends before what was applied last"
+        ):
             ahead.catch_up()
         ahead.close()
         index, _ = open_index(tmp_path, archive, recipient_secrets=SECRETS)

@@ -10,7 +10,8 @@ import pytest
 from aiohttp.web import UrlDispatcher
 from jsonschema import Draft202012Validator
 
-from linewatch_core.records import Body, BootStarted, Detail
+from linewatch_core.details import Detail
+from linewatch_core.records import Body, BootStarted
 from linewatch_server.exports.samples import COLUMNS
 from linewatch_server.index.queries import Queries
 from linewatch_server.rebuild import rebuild
@@ -22,6 +23,7 @@ from tests.support.example_fleet import HOUR_MS, NOW_MS, Life, queries_of
 from tests.support.pages import Client, Connect
 from tests.support.probes import ProbeWriter, archive_of
 from tests.support.segments import recipient_secret
+from tests.support.two_stories import fill_two_stories
 
 DAY = "from=2026-01-04T14:30Z&to=2026-01-05T14:30Z"
 HALF = "from=2026-01-05T14:00Z&to=2026-01-05T14:30Z"
@@ -190,6 +192,18 @@ async def test_refusals_are_json(
     assert reply.status == status
     assert words in body["error"]
     Draft202012Validator(_schema("/api/fleet", "default")).validate(body)
+
+
+async def test_quarantine_is_as_described(tmp_path: Path, connect: Connect) -> None:
+    """Two messages with their records, marked as not believed; nothing for other probes."""
+    writer = fill_two_stories(tmp_path)
+    client = await connect(queries_of(tmp_path))
+    path = "/api/probes/{probe}/quarantine"
+    body = await _checked(client, path, f"/api/probes/{writer.probe}/quarantine")
+    assert body["believed"] is False
+    assert [len(message["records"]) for message in body["messages"]] == [40, 40]
+    reply = await client.get(f"/api/probes/{ProbeWriter('nobody').probe}/quarantine")
+    assert reply.status == 404
 
 
 async def test_health_tells_of_a_missing_index(nowhere: Queries, connect: Connect) -> None:

@@ -12,31 +12,35 @@ from jsonschema import Draft202012Validator
 
 from linewatch_core.errors import LimitError
 from linewatch_core.ids import ProbeId
-from linewatch_core.records import (
+from linewatch_core.modem_words import (
     MODEM_TARGET,
     Bearer,
+    ModemDetail,
+    ModemStep,
+    ModemTrouble,
+    Registration,
+    Sim,
+)
+from linewatch_core.records import (
     Body,
     BootStarted,
     BudgetChanged,
     Check,
     LineChanged,
     LineKind,
-    ModemDetail,
     ModemReset,
-    ModemStep,
-    ModemTrouble,
-    Registration,
-    Sim,
 )
+from linewatch_server.archive.writer import ArchiveWriter
 from linewatch_server.index.queries import Queries
 from linewatch_server.model.strips import Strips
 from linewatch_server.rebuild import rebuild
 from linewatch_server.web.endpoints import ENDPOINTS
 from linewatch_server.web.openapi import describe
-from tests.support.example_fleet import HOUR_MS, NOW_MS, Life
+from tests.support.example_fleet import HOUR_MS, NOW_MS, Life, queries_of
 from tests.support.pages import Client, Connect
-from tests.support.probes import Item, ProbeWriter, archive_of, sample
+from tests.support.probes import Item, ProbeWriter, archive_of, boot_id, sample, store
 from tests.support.segments import recipient_secret
+from tests.support.two_stories import fill_two_stories
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
@@ -304,6 +308,49 @@ async def test_counts_show_before_samples_arrive(day: Queries, connect: Connect)
     assert "Some samples of this time have not arrived" in text
     assert "counted in five-minute windows whose middle lies in this time" in text
     assert "no data, not measured" not in text
+
+
+async def test_two_stories_are_told_side_by_side(tmp_path: Path, connect: Connect) -> None:
+    """When each came, when it was written down, and that no figure counts the second one."""
+    writer = fill_two_stories(tmp_path)
+    client = await connect(queries_of(tmp_path))
+    html = await _html(client, "/")
+    assert f"/probe/{writer.probe}?" in html
+    assert '#quarantine">' in html
+    text = await _text(client, f"/probe/{writer.probe}")
+    assert "2 messages contradict what had arrived before them." in text
+    assert "2026-01-05 14:29:00 Z samples 41 to 80 of store" in text
+    assert "2026-01-05 13:30:04 to 2026-01-05 13:49:35 Z its records overlap" in text
+    assert "2026-01-05 12:50:04 to 2026-01-05 13:09:36 Z" in text
+    assert "arrived 2026-01-05 13:30:00 Z" in text
+    assert "120 of 120 checks answered" in text
+    assert "messages are shown" not in text
+
+
+async def test_silent_probes_are_named_at_the_top(tmp_path: Path, connect: Connect) -> None:
+    """From quarter of an hour without an arrival on, with how long, and a way to their page."""
+    items = [ProbeWriter(name) for name in ("loud", "gone", "quiet")]
+    with ArchiveWriter(tmp_path) as archive:
+        for writer, ago_ms in zip(items, (14 * 60_000, 72 * HOUR_MS, 3 * HOUR_MS), strict=True):
+            segment = writer.close(boot_id("one"), [BootStarted(1, "0.1.0")])
+            store(archive, writer.enrolment(), segment, at_ms=NOW_MS - ago_ms)
+    rebuild(tmp_path, recipient_secrets=[recipient_secret("fleet")])
+    client = await connect(queries_of(tmp_path))
+    text = await _text(client, "/")
+    first, last = items[2].probe[:6], items[1].probe[:6]
+    assert f"2 probes are silent now: {first} for 3 h, {last} for 3 d. Each leads to" in text
+    assert "silent now" not in await _text(await connect(_fill(tmp_path / "none")), "/")
+
+
+async def test_only_the_newest_of_a_quarantine_are_shown(
+    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page stays short; all of it is in the document that the page leads to."""
+    writer = fill_two_stories(tmp_path)
+    monkeypatch.setattr("linewatch_server.web.probe.QUARANTINE_SHOWN_MAX", 1)
+    text = await _text(await connect(queries_of(tmp_path)), f"/probe/{writer.probe}")
+    assert "samples 81 to 120 of store" in text
+    assert "The newest 1 of 2 are shown." in text
 
 
 async def test_missing_index_is_told(nowhere: Queries, connect: Connect) -> None:
