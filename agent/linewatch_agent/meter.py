@@ -10,6 +10,8 @@ import structlog
 
 from linewatch_agent.plan.budget import (
     EVERYTHING,
+    PURSE_BACK_BYTES,
+    PURSE_BACK_MS,
     PURSE_BYTES_MAX,
     Allowance,
     allowance,
@@ -59,6 +61,7 @@ class Meter:
         self._ledgers: dict[str, LineLedger] = {}
         self._allowed: dict[str, Allowance] = {}
         self._purses: dict[str, float] = {}
+        self._back_ms: dict[str, int] = {}
         self._at_ms: int | None = None
         if kept is not None:
             try:
@@ -103,6 +106,13 @@ class Meter:
     def may_connect(self, line: str) -> bool:
         """Return whether a line may spend on a connection to the server now, or must wait."""
         return self._purses.get(line, PURSE_BYTES_MAX) >= 0
+
+    def is_back(self, line: str, now_ms: int) -> None:
+        """A line answers again: it may tell so, whatever connecting has cost before."""
+        before_ms = self._back_ms.get(line)
+        if line in self._purses and (before_ms is None or now_ms - before_ms >= PURSE_BACK_MS):
+            self._back_ms[line] = now_ms
+            self._purses[line] = max(self._purses[line], PURSE_BACK_BYTES)
 
     def allowance(self, line: str) -> Allowance:
         """Return what a line may spend on now."""

@@ -68,6 +68,7 @@ class Rounds:
             silent_ms = sample.mono_ms - self._answered_ms.get(at, 0)
             self._answered_ms[at] = sample.mono_ms
             if silent_ms > 2000 * agent.plan.config.schedule.period_s:
+                agent.meter.is_back(sample.line, sample.mono_ms)
                 agent.uplink.poke(sample.line)
 
     def spent(self, line: str, slot: Slot, count: int) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import replace as replaced
 from structlog.testing import capture_logs
 
 from linewatch_agent import clock
@@ -45,6 +45,7 @@ from linewatch_core.records import (
 from linewatch_core.targets import Target
 from linewatch_core.verdict import LineVerdict
 from tests.core.verdict.scenes import INTL_CUT, PERIOD_MS, ROLES, UP, Look, Probe
+from tests.support.probe import sample
 from tests.support.segments import PROBE, derived_bytes, recipient
 
 FIXED = Line("fixed-1", LineKind.FIXED, "eth0", families=(4,))
@@ -230,7 +231,7 @@ async def test_the_truth_outlives_the_process(start: Start, boot: Clock) -> None
 def test_an_announced_event_sets_the_pace_while_it_may_be_on(start: Start, boot: Clock) -> None:
     """By the timekeeper's time; where nobody knows it, the event may be on."""
     event = EventConfig(name="election", begins=NOW, ends=NOW + HOUR, period_s=10.0)
-    agent = start(msgspec.structs.replace(DEFAULTS, event=(event,)))
+    agent = start(replaced(DEFAULTS, event=(event,)))
     assert agent.rounds.prepare() == replace(USUAL, period_s=10.0)
     before_ms = int((NOW - HOUR).timestamp() * 1000)
     agent.timekeeper._offer(Anchor(boot.ms, before_ms, 10, AnchorSource.NTP))
@@ -294,6 +295,18 @@ def test_a_line_that_saves_data_is_sent_over_seldom(
     agent.rounds.prepare()
     up(agent, over)
     assert live_windows(agent, boot) == windows
+
+
+async def test_a_line_that_answers_after_a_silence_may_connect(start: Start, boot: Clock) -> None:
+    """Whatever connecting in vain has cost: the first minutes may be all there are."""
+    agent = start()
+    agent.rounds.prepare()
+    agent.meter.spend_uplink(FIXED.id, 10**6, opening=True)
+    silent = replaced(sample(100_000), target=SITE.id)
+    agent.rounds.sampled(silent)
+    assert agent.backend.ways() == []
+    agent.rounds.sampled(replaced(silent, failure=None, rtt_us=10_000))
+    assert [way.line for way in agent.backend.ways()] == [FIXED.id]
 
 
 async def test_the_ledgers_outlive_the_process(start: Start, boot: Clock) -> None:

@@ -298,6 +298,21 @@ def test_a_spent_month_still_connects_now_and_then() -> None:
     assert 10 * 4 <= connections <= 10 * 10 + 50
 
 
+def test_a_line_that_is_back_may_tell_so() -> None:
+    """Whatever connecting has cost; but once an hour, or a line that flaps would have no cap."""
+    made = meter(FRUGAL)
+    begin(made)
+    made.is_back("another", 0)
+    for came_ms, may in ((0, True), (HOUR_MS - 1, False), (HOUR_MS, True)):
+        made.spend_uplink(FIXED.id, 10**6, opening=True)
+        assert not made.may_connect(FIXED.id)
+        made.is_back(FIXED.id, came_ms)
+        assert made.may_connect(FIXED.id) is may
+        if may:
+            made.spend_uplink(FIXED.id, 2 * CONNECTION[0], opening=True)
+            assert made.may_connect(FIXED.id)
+
+
 def test_a_line_without_a_budget_connects_as_it_likes() -> None:
     """However often."""
     free = meter(Config(budget=BudgetConfig(lines="mobile")))

@@ -19,11 +19,11 @@ import dns.rcode
 import pytest
 
 from linewatch_agent.checks.icmp_packets import ECHO_BYTES
-from linewatch_agent.checks.sockets import IP_HEADER_BYTES
 from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.target_choice import resolve_targets
 from linewatch_agent.plan.target_words import address_version
 from linewatch_agent.targets import load_target_sets
+from linewatch_agent.tcp_facts import IP_HEADER_BYTES
 from linewatch_core.targets import Target
 from tests.agent.checks.servers import answer, dns_server
 from tests.support.fast_agent import MONTH_S, ROUND_S

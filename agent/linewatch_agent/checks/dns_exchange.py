@@ -25,16 +25,15 @@ from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.slack import LATE_S, Slack
 from linewatch_agent.checks.sockets import (
     AF,
-    IP_HEADER_BYTES,
     UDP_HEADER_BYTES,
     Clock,
     ip_version,
     line_socket,
     sockaddr,
-    tcp_facts,
 )
 from linewatch_agent.checks.stamps import stamp_arrivals
 from linewatch_agent.dns_message import Query
+from linewatch_agent.tcp_facts import IP_HEADER_BYTES, tcp_facts
 
 LISTEN_ON_S = 0.5
 """How long to listen after the first reply: longer than a round trip to another continent."""

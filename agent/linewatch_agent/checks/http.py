@@ -29,14 +29,7 @@ from linewatch_agent.checks.http_client import Exchange
 from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.resolve import HostFinder
-from linewatch_agent.checks.sockets import (
-    AF,
-    Clock,
-    ip_version,
-    line_socket,
-    sockaddr,
-    tcp_facts,
-)
+from linewatch_agent.checks.sockets import AF, Clock, ip_version, line_socket, sockaddr
 from linewatch_agent.checks.tls import (
     DIGEST_DIGITS,
     Chain,
@@ -45,6 +38,7 @@ from linewatch_agent.checks.tls import (
     tls_failure,
 )
 from linewatch_agent.checks.wishes import NO_WISHES, Wishes
+from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.details import HttpDetail
 from linewatch_core.records import quantise_us
 from linewatch_core.targets import GATEWAY_HOST

@@ -29,15 +29,9 @@ from linewatch_agent.checks.icmp_packets import (
     parse_queued_error,
 )
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import (
-    AF,
-    IP_HEADER_BYTES,
-    Clock,
-    line_socket,
-    parse_ip,
-    sockaddr,
-)
+from linewatch_agent.checks.sockets import AF, Clock, line_socket, parse_ip, sockaddr
 from linewatch_agent.checks.stamps import Ancillary, arrived_ns, stamp_arrivals
+from linewatch_agent.tcp_facts import IP_HEADER_BYTES
 from linewatch_core.records import quantise_us
 
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}

@@ -1,4 +1,4 @@
-"""What the kernel counts on a check's socket, and the clocks that a check reads.
+"""The sockets of checks, and the clocks that a check reads.
 
 Every socket of a check is made by `line_socket`, so it is bound to the line's device
 before it is connected or sends its first byte.
@@ -9,18 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from linewatch_agent.line_socket import AF, line_socket, parse_ip, sockaddr
-from linewatch_agent.tcp_facts import IP_HEADER_BYTES, TcpFacts, tcp_facts
 
 __all__ = [
     "AF",
-    "IP_HEADER_BYTES",
     "Clock",
-    "TcpFacts",
     "ip_version",
     "line_socket",
     "parse_ip",
     "sockaddr",
-    "tcp_facts",
 ]
 
 UDP_HEADER_BYTES = 8

@@ -12,7 +12,8 @@ import socket
 from linewatch_agent.checks.arrivals import connect
 from linewatch_agent.checks.failures import os_failure
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import AF, Clock, line_socket, sockaddr, tcp_facts
+from linewatch_agent.checks.sockets import AF, Clock, line_socket, sockaddr
+from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.records import quantise_us
 
 

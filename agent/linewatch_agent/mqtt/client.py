@@ -90,7 +90,7 @@ class LineClient(StrictClient):
         self.was_hung_up = False
         self._budget_s = budget_s
         self._on_bytes = on_bytes
-        self._told = (0, 0)
+        self._told = (-LOOK_UP_BYTES[0], -LOOK_UP_BYTES[1])  # which the kernel does not count
         self._patience: asyncio.Timeout | None = None
         self._opening = Opening(
             endpoint,
@@ -113,14 +113,13 @@ class LineClient(StrictClient):
 
     async def __aenter__(self) -> Self:
         """Connect; see the class."""
-        bytes_out, bytes_in = LOOK_UP_BYTES
-        self._on_bytes(bytes_out=bytes_out, bytes_in=bytes_in, opening=True)
         try:
             async with asyncio.timeout(2 * self._budget_s) as self._patience:
                 await super().__aenter__()
         except BaseException as error:
             self._opening.abandon()
-            self.count(opening=True)
+            # Nobody there costs little, and is what a shutdown is like: no reason to try less.
+            self.count(opening=self.peer is not None)
             late = isinstance(error, TimeoutError) or "timed out" in str(error).lower()
             if late and isinstance(error, (TimeoutError, aiomqtt.MqttError)):
                 raise aiomqtt.MqttError(f"no answer: {self._opening.stage}") from None

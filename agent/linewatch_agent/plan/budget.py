@@ -60,6 +60,10 @@ PURSE_SHARE = 0.25
 cuts each connection after a minute would else take several times the month's data."""
 PURSE_LEAST = 0.65
 """But always so many bytes a second: every four hours what has happened can be told."""
+PURSE_BACK_BYTES = 28_000
+"""What is in it at least, once in `PURSE_BACK_MS`, when a line answers again: two or three
+connections, since the first minutes of a restoration may be all there are."""
+PURSE_BACK_MS = 3_600_000
 
 FRUGAL_MONTH_MB = 30
 FRUGAL_SEND_S = 900.0
