@@ -120,7 +120,7 @@ def test_fstab(applied: Layer) -> None:
     """The root loses fewer writes, only root reads the token's partition, logs are in memory."""
     table = [line.split() for line in (applied.path / "etc/fstab").read_text().splitlines()]
     options = {row[1]: row[3].split(",") for row in table}
-    assert options["/"] == ["defaults", "noatime", "lazytime", "commit=300"]
+    assert options["/"] == ["defaults", "noatime", "lazytime", "commit=600"]
     assert "umask=0077" in options["/boot/firmware"]
     assert {"/var/log", "/var/lib/NetworkManager"} <= {row[1] for row in table if row[2] == "tmpfs"}
     checked = in_layer(applied, "findmnt", "--verify", "--tab-file", "/etc/fstab", check=False)

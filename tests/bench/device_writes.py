@@ -3,9 +3,9 @@
 As root: an ext4 file system on a loop device, whose counters are read
 (/sys/block/loopN/stat). The day is compressed: the recorder's real rules and the
 real store, on simulated time. So that compressing hides no write, what the kernel
-does by its own clock is made to happen: each five simulated seconds ext4's journal
-commits the changed times of the store's files (with `lazytime` it does not), each
-thirty all that is dirty is written. `--live MINUTES` runs on real time instead.
+does by its own clock is made to happen: each `--journal` simulated seconds ext4's journal
+commits the changed times of the store's files, and all that is dirty is written.
+`--live MINUTES` runs on real time instead.
 """
 
 import argparse
@@ -40,9 +40,7 @@ RECORDS_A_MINUTE = 20
 DAY_S = 86_400
 BAR_MB = 40.0
 JOURNAL_S = 5
-"""ext4 commits its journal this often, if anything changed (mount option `commit`)."""
-FLUSH_S = 30
-"""The kernel writes what has been dirty for so long (vm.dirty_expire_centisecs)."""
+"""ext4 commits its journal this often, if anything changed; mount option `commit`."""
 LEDGERS_S = 600
 ANCHOR_S = 3_600
 
@@ -52,15 +50,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commit", type=float, default=StoreConfig().commit_s, metavar="SECONDS")
     parser.add_argument("--hours", type=float, default=24.0, help="of the day to compress")
-    parser.add_argument("--mount", default="", help="mount options, e.g. lazytime")
+    parser.add_argument(
+        "--journal",
+        type=int,
+        default=JOURNAL_S,
+        metavar="SECONDS",
+        help="the mount option `commit`; 0: never, as with a `lazytime` that the kernel heeds",
+    )
     parser.add_argument("--live", type=float, metavar="MINUTES", help="run on real time instead")
     options = parser.parse_args()
     days = options.hours / 24 if options.live is None else options.live / 1440
     worst_mb = 0.0
     for online in (False, True):
-        with file_system(options.mount) as (folder, device):
-            lazy = "lazytime" in options.mount
-            day = Day(folder, commit_s=options.commit, online=online, lazy=lazy)
+        with file_system(options.journal) as (folder, device):
+            day = Day(folder, commit_s=options.commit, online=online, journal_s=options.journal)
             os.sync()
             before = sectors(device)
             commits = day.run(days * DAY_S, real=options.live is not None)
@@ -77,7 +80,7 @@ def main() -> int:
 
 
 @contextmanager
-def file_system(mount_options: str) -> Iterator[tuple[Path, str]]:
+def file_system(journal_s: int) -> Iterator[tuple[Path, str]]:
     """Yield a folder on an ext4 of 256 MB, and the name of its loop device."""
     with tempfile.TemporaryDirectory() as scratch:
         image, folder = Path(scratch) / "image", Path(scratch) / "mounted"
@@ -95,7 +98,8 @@ def file_system(mount_options: str) -> Iterator[tuple[Path, str]]:
         )
         device = _run("losetup", "--find", "--show", str(image))
         try:
-            _run("mount", "-o", mount_options or "defaults", device, str(folder))
+            how = f"commit={journal_s}" if journal_s else "lazytime"
+            _run("mount", "-o", how, device, str(folder))
             try:
                 yield folder, Path(device).name
             finally:
@@ -112,12 +116,12 @@ def sectors(device: str) -> int:
 class Day:
     """A recorder on simulated or real time: samples at an even pace, and all that goes beside."""
 
-    def __init__(self, folder: Path, *, commit_s: float, online: bool, lazy: bool) -> None:
+    def __init__(self, folder: Path, *, commit_s: float, online: bool, journal_s: int) -> None:
         self.probe = Probe(folder / "state", limits=StoreLimits(free_bytes_min=0))
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._commit_s = commit_s
         self._online = online
-        self._lazy = lazy
+        self._journal_s = journal_s
         self._now_s = 1_000.0
         self._sealed: list[SealedRange] = []
 
@@ -179,12 +183,11 @@ class Day:
 
     def _kernel(self, second: int) -> None:
         """Do what the kernel's clock would have done by this second."""
-        if second % JOURNAL_S == 0 and not self._lazy:
+        if self._journal_s and second % self._journal_s == 0:
             for name in (f"{STORE_FILE}-wal", STORE_FILE):
                 file = os.open(self.probe.directory / name, os.O_RDONLY)
                 os.fsync(file)
                 os.close(file)
-        if second % FLUSH_S == 0 and not self._lazy:
             _syncfs(self._folder)
 
     def _acknowledge(self, store: Store) -> None:

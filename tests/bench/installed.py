@@ -61,7 +61,7 @@ def own_disk(folder: Path) -> Iterator[None]:
         device = done("losetup", "--find", "--show", str(image))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            done("mount", "-o", "noatime,lazytime,commit=300", device, str(folder))
+            done("mount", "-o", "noatime,lazytime,commit=600", device, str(folder))
             try:
                 yield
             finally:

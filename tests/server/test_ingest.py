@@ -173,6 +173,13 @@ def test_a_second_story_is_kept_apart_and_acknowledged(server: Server, probe: Pr
     assert server.rows("segments") == 1
 
 
+def test_what_is_told_late_is_believed(server: Server, probe: ProbeWriter) -> None:
+    """A change is dated to when it happened: a segment may lie before the one that it follows."""
+    told = [raw(probe, first_ms=90_000), raw(probe, first_ms=1_000)]
+    server.take(birth(probe), *(up(probe, data) for data in told))
+    assert server.segments() == told
+
+
 def test_a_break_in_the_chain_is_quarantined(server: Server, probe: ProbeWriter) -> None:
     """A segment that names another predecessor, in another batch or in the same."""
     fork = server.enrol(ProbeWriter())

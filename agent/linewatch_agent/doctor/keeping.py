@@ -104,7 +104,7 @@ def _mount(host: Host) -> Iterator[Finding]:
         yield problem("disk", f"its file system has counted {errors} errors", f"{NEW_CARD}")
     if not {"noatime", "lazytime"} & set(options) and device.startswith("/dev/"):
         text = "every read is noted on it (no noatime, no lazytime): that wears a card"
-        yield note("disk", text, f"sudo mount -o remount,noatime,lazytime,commit=300 {device}")
+        yield note("disk", text, f"sudo mount -o remount,noatime,lazytime,commit=600 {device}")
 
 
 def mount_of(mounts: str, folder: str) -> tuple[str, list[str]] | None:
