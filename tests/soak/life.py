@@ -67,7 +67,12 @@ class Life:
         here.stop("agent")
         here.stop("server")
         secrets = recipient_secrets(Layout(here.server))
-        return audit(here.server, self.probe, recipient_secrets=secrets)
+        found = audit(here.server, self.probe, recipient_secrets=secrets)
+        if found.quarantined:
+            self._say(
+                here.command(*SERVER, "quarantine", here.server, "--probe", self.probe).stdout
+            )
+        return found
 
     def _strike(self, fault: Fault) -> None:
         here = self._here
