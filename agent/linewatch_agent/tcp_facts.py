@@ -35,7 +35,7 @@ class TcpFacts:
     bytes_in: int
 
 
-def tcp_facts(sock: socket.socket, family: int) -> TcpFacts:
+def tcp_facts(sock: socket.socket) -> TcpFacts:
     """Return what the kernel counted on a TCP socket so far.
 
     Bytes are `segments * (IP + TCP header) + payload`, so TLS records and
@@ -50,7 +50,8 @@ def tcp_facts(sock: socket.socket, family: int) -> TcpFacts:
     if state == _TCP_ESTABLISHED:
         segments_out += TCP_CLOSE_SEGMENTS
         segments_in += TCP_CLOSE_SEGMENTS
-    header = IP_HEADER_BYTES[family] + TCP_HEADER_BYTES
+    version = 6 if sock.family is socket.AF_INET6 else 4
+    header = IP_HEADER_BYTES[version] + TCP_HEADER_BYTES
     return TcpFacts(
         rtt_us=rtt_us if rtt_us and not total_retransmits else None,
         bytes_out=segments_out * header + payload_out + TCP_SYN_EXTRA_BYTES * bool(segments_out),

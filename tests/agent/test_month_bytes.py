@@ -58,7 +58,7 @@ is missing, and look-ups for the uplink are reckoned rather too high."""
 PLANNED = 1.1
 """A month at the pace of its first minutes, in budgets: that much a plan may be mistaken, as
 where packets are lost. The ledger sees to the rest (tests/agent/plan/test_budget.py)."""
-CUTS = 6
+CUTS = 12
 
 
 def default_targets() -> tuple[Target, ...]:

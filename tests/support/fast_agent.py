@@ -66,7 +66,11 @@ def _divided(config: "Config", factor: int) -> "Config":
             block_s=store.block_s / factor,
             live_close_s=store.live_close_s / factor,
         ),
-        uplink=change(uplink, keepalive_s=max(1, uplink.keepalive_s // factor)),
+        uplink=change(
+            uplink,
+            keepalive_s=max(1, uplink.keepalive_s // factor),
+            retry_max_s=uplink.retry_max_s / factor,
+        ),
         budget=change(config.budget, month_mb=config.budget.month_mb * factor),
     )
 

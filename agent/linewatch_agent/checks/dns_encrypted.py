@@ -21,10 +21,11 @@ from linewatch_agent.checks.dns_packets import NotAReply, parse_reply
 from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY, EOF
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.link import Link
-from linewatch_agent.checks.sockets import AF, Clock, ip_version, line_socket, sockaddr
+from linewatch_agent.checks.sockets import Clock, ip_version
 from linewatch_agent.checks.tls import tls_failure
 from linewatch_agent.checks.wishes import Wishes
 from linewatch_agent.dns_message import Query, make_query
+from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.details import HttpDetail
 from linewatch_core.targets import Resolver
@@ -68,7 +69,7 @@ async def ask_tls(
             heard.failure = EOF
         finally:
             link.close()
-            facts = tcp_facts(sock, version)
+            facts = tcp_facts(sock)
             heard.bytes_out, heard.bytes_in = facts.bytes_out, facts.bytes_in
     return heard
 

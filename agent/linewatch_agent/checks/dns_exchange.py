@@ -23,16 +23,10 @@ from linewatch_agent.checks.dns_packets import (
 from linewatch_agent.checks.failures import EOF, GENERIC_TIMEOUT, os_failure
 from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.slack import LATE_S, Slack
-from linewatch_agent.checks.sockets import (
-    AF,
-    UDP_HEADER_BYTES,
-    Clock,
-    ip_version,
-    line_socket,
-    sockaddr,
-)
+from linewatch_agent.checks.sockets import UDP_HEADER_BYTES, Clock, ip_version
 from linewatch_agent.checks.stamps import stamp_arrivals
 from linewatch_agent.dns_message import Query
+from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.tcp_facts import IP_HEADER_BYTES, tcp_facts
 
 LISTEN_ON_S = 0.5
@@ -199,7 +193,7 @@ async def _ask_tcp(server: Server, query: Query, heard: Heard, *, clock: Clock) 
                 heard.first_us = (clock.monotonic_ns() - sent_ns) / 1000
         finally:
             link.close()
-            facts = tcp_facts(sock, server.family)
+            facts = tcp_facts(sock)
             heard.bytes_out += facts.bytes_out
             heard.bytes_in += facts.bytes_in
 

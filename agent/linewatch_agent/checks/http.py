@@ -29,7 +29,7 @@ from linewatch_agent.checks.http_client import Exchange
 from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.resolve import HostFinder
-from linewatch_agent.checks.sockets import AF, Clock, ip_version, line_socket, sockaddr
+from linewatch_agent.checks.sockets import Clock, ip_version
 from linewatch_agent.checks.tls import (
     DIGEST_DIGITS,
     Chain,
@@ -38,6 +38,7 @@ from linewatch_agent.checks.tls import (
     tls_failure,
 )
 from linewatch_agent.checks.wishes import NO_WISHES, Wishes
+from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.details import HttpDetail
 from linewatch_core.records import quantise_us
@@ -143,7 +144,7 @@ class Fetcher:
                 await self._connect(sock, found.address, url, link, progress)
                 await self._get(url, Exchange(link), progress, wishes)
             finally:
-                facts = tcp_facts(sock, family)
+                facts = tcp_facts(sock)
                 progress.bytes_out += facts.bytes_out
                 progress.bytes_in += facts.bytes_in
                 link.close()

@@ -29,8 +29,9 @@ from linewatch_agent.checks.icmp_packets import (
     parse_queued_error,
 )
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import AF, Clock, line_socket, parse_ip, sockaddr
+from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.stamps import Ancillary, arrived_ns, stamp_arrivals
+from linewatch_agent.line_socket import AF, line_socket, parse_ip, sockaddr
 from linewatch_agent.tcp_facts import IP_HEADER_BYTES
 from linewatch_core.records import quantise_us
 
@@ -141,14 +142,19 @@ class Pinger:
         return sock
 
     def _send(self, packet: bytes, destination: tuple[object, ...], waiting: _Waiting) -> None:
-        """Send; an error left on the socket by another target is drained, and we try again."""
+        """Send; what fails may be another target's error, left on the socket, so we try again.
+
+        The kernel puts an error on the queue a moment before it puts it on the socket: here
+        the queue may be empty, and the error another's all the same.
+        """
         sock = self._open()
         for attempt in range(_SEND_TRIES):
             try:
                 waiting.sent_ns = self._clock.monotonic_ns()
                 sock.sendto(packet, destination)
             except OSError:
-                if not self._drain_errors(sock) or attempt == _SEND_TRIES - 1:
+                self._drain_errors(sock)
+                if attempt == _SEND_TRIES - 1:
                     raise
             else:
                 return
@@ -178,20 +184,19 @@ class Pinger:
         at_ns = arrived_ns(ancillary, since_ns=waiting.sent_ns, clock=self._clock)
         waiting.result.set_result(at_ns - waiting.sent_ns)
 
-    def _drain_errors(self, sock: socket.socket) -> int:
-        """Give each queued error to the echo that it quotes; return how many there were."""
-        for count in range(_READS_MAX):
+    def _drain_errors(self, sock: socket.socket) -> None:
+        """Give each queued error to the echo that it quotes."""
+        for _ in range(_READS_MAX):
             try:
                 quoted, ancillary, _, _ = sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
             except OSError:
-                return count
+                return
             parsed = parse_queued_error(self._family, quoted, ancillary)
             if parsed is None:
                 continue
             waiting = self._match(parsed[0])
             if waiting is not None:
                 waiting.result.set_result(errno_failure(parsed[1]))
-        return _READS_MAX
 
     def _match(self, echo: Echo) -> _Waiting | None:
         waiting = self._waiting.get(echo.sequence)

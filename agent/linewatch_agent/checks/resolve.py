@@ -20,7 +20,8 @@ from linewatch_agent.checks.failures import (
     NO_RESOLVER,
     unknown_failure,
 )
-from linewatch_agent.checks.sockets import Clock, ip_version, parse_ip
+from linewatch_agent.checks.sockets import Clock, ip_version
+from linewatch_agent.line_socket import parse_ip
 from linewatch_agent.plan.line import Line
 from linewatch_core.errors import MalformedError
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target

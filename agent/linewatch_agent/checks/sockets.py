@@ -1,23 +1,10 @@
-"""The sockets of checks, and the clocks that a check reads.
-
-Every socket of a check is made by `line_socket`, so it is bound to the line's device
-before it is connected or sends its first byte.
-"""
+"""What checks share beside the sockets of lines: the clocks that they read, and IP's words."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from linewatch_agent.line_socket import AF, line_socket, parse_ip, sockaddr
-
-__all__ = [
-    "AF",
-    "Clock",
-    "ip_version",
-    "line_socket",
-    "parse_ip",
-    "sockaddr",
-]
+from linewatch_agent.line_socket import parse_ip
 
 UDP_HEADER_BYTES = 8
 

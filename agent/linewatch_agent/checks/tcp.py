@@ -12,7 +12,8 @@ import socket
 from linewatch_agent.checks.arrivals import connect
 from linewatch_agent.checks.failures import os_failure
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import AF, Clock, line_socket, sockaddr
+from linewatch_agent.checks.sockets import Clock
+from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.records import quantise_us
 
@@ -35,7 +36,7 @@ async def check_tcp(
             elapsed_us = (clock.monotonic_ns() - started_ns) / 1000
         except OSError as error:
             failure = os_failure(error)
-        facts = tcp_facts(sock, family)
+        facts = tcp_facts(sock)
     if elapsed_us is not None and facts.rtt_us is not None:
         elapsed_us = min(elapsed_us, facts.rtt_us)
     return Outcome(

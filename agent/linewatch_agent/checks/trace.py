@@ -13,7 +13,7 @@ import socket
 from linewatch_agent.checks.failures import GENERIC_TIMEOUT, os_failure
 from linewatch_agent.checks.icmp_packets import RECVERR
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import AF, UDP_HEADER_BYTES, Clock, line_socket, sockaddr
+from linewatch_agent.checks.sockets import UDP_HEADER_BYTES, Clock
 from linewatch_agent.checks.trace_packets import (
     ICMP_HEADER_BYTES,
     PAYLOAD,
@@ -22,6 +22,7 @@ from linewatch_agent.checks.trace_packets import (
     parse_error,
     public_path,
 )
+from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.tcp_facts import IP_HEADER_BYTES
 from linewatch_core.details import Hop, TraceDetail
 from linewatch_core.records import quantise_us

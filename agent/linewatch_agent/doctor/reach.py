@@ -5,7 +5,6 @@ each resolver of each line, and one MQTT connection for each line and endpoint.
 """
 
 import asyncio
-import ipaddress
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -43,7 +42,7 @@ async def network(
         return
     endpoints = [parse_endpoint(text) for text in config.endpoints or who.endpoints]
     usable = [line for line in lines if line.usable]
-    for host in sorted({endpoint.host for endpoint in endpoints if _needs_dns(endpoint)}):
+    for host in sorted({endpoint.host for endpoint in endpoints if endpoint.needs_dns}):
         for line in usable:
             for resolver in line.resolvers:
                 yield await asyncio.to_thread(_resolver, line, resolver, host, dns_port)
@@ -53,14 +52,6 @@ async def network(
     for endpoint in endpoints:
         for name, make_socket in ways:
             yield await _server(who, endpoint, name, make_socket, budget_s)
-
-
-def _needs_dns(endpoint: Endpoint) -> bool:
-    try:
-        ipaddress.ip_address(endpoint.dialled)
-    except ValueError:
-        return True
-    return False
 
 
 def _resolver(line: Line, resolver: str, host: str, dns_port: int) -> Finding:

@@ -90,7 +90,8 @@ class LineClient(StrictClient):
         self.was_hung_up = False
         self._budget_s = budget_s
         self._on_bytes = on_bytes
-        self._told = (-LOOK_UP_BYTES[0], -LOOK_UP_BYTES[1])  # which the kernel does not count
+        look_up = LOOK_UP_BYTES if endpoint.needs_dns else (0, 0)
+        self._told = (-look_up[0], -look_up[1])  # which the kernel does not count
         self._patience: asyncio.Timeout | None = None
         self._opening = Opening(
             endpoint,

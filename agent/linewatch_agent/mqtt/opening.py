@@ -128,7 +128,7 @@ class Opening:
         """
         if self._sock is not None:
             with contextlib.suppress(OSError):  # closed, or a look-up's
-                facts = tcp_facts(self._sock, 6 if self._sock.family is socket.AF_INET6 else 4)
+                facts = tcp_facts(self._sock)
                 bytes_out, bytes_in = self._carried
                 # What closing takes is in from the beginning; it must not leave again.
                 self._carried = max(bytes_out, facts.bytes_out), max(bytes_in, facts.bytes_in)

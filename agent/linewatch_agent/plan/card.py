@@ -14,7 +14,7 @@ from typing import Any
 from linewatch_agent.plan.card_text import statements, text_of, without
 from linewatch_agent.plan.config_rules import config_faults
 from linewatch_agent.plan.settings import Config, Section
-from linewatch_agent.plan.target_rules import Fault
+from linewatch_agent.plan.target_words import Fault
 from linewatch_agent.plan.toml_errors import ConfigError, Source, decode_toml
 from linewatch_agent.plan.toml_types import Path
 from linewatch_core.enrolment import TOKEN_FORMAT, Token

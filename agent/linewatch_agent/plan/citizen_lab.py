@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from linewatch_agent.plan.target_rules import address_version, target_faults
+from linewatch_agent.plan.target_rules import target_faults
+from linewatch_agent.plan.target_words import address_version
 from linewatch_agent.plan.toml_errors import ConfigError
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import Target

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 
 from linewatch_agent.plan.endpoint import parse_endpoint
 from linewatch_agent.plan.settings import Config, EventConfig, LineConfig, ScheduleConfig
-from linewatch_agent.plan.target_rules import Fault, address_version, target_faults
+from linewatch_agent.plan.target_rules import target_faults
+from linewatch_agent.plan.target_words import Fault, address_version
 from linewatch_agent.plan.toml_errors import Source
 from linewatch_agent.plan.toml_types import Path
 from linewatch_core.errors import MalformedError

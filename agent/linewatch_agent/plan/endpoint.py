@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from linewatch_agent.plan.target_words import address_version
 from linewatch_core.errors import MalformedError
 
 HTTPS_PORT = 443
@@ -46,6 +47,11 @@ class Endpoint:
     def dialled(self) -> str:
         """The name or address that a connection is opened to."""
         return self.address or self.host
+
+    @property
+    def needs_dns(self) -> bool:
+        """Whether somebody must be asked for the address that `dialled` has."""
+        return address_version(self.dialled) is None
 
     @property
     def alpn(self) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from linewatch_agent.plan.settings import Config
-from linewatch_agent.plan.target_rules import address_version
+from linewatch_agent.plan.target_words import address_version
 from linewatch_agent.plan.toml_errors import ConfigError
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target, TargetSet

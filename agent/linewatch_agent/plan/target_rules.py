@@ -22,8 +22,6 @@ from linewatch_core.modem_words import MODEM_TARGET
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target, TargetSet
 
-__all__ = ["Fault", "address_version", "is_host_name", "parse_target_set", "target_faults"]
-
 CATEGORY_CHARS_MAX = 48
 CHECKS = [check for check in Check if check is not Check.MODEM]
 """Those that a target can have; a line's modem is asked by itself."""

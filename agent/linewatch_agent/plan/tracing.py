@@ -6,7 +6,7 @@ that flaps is held to a few an hour. Source: docs/verdicts.md, "Traces".
 
 from collections.abc import Collection, Sequence
 
-from linewatch_agent.plan.target_rules import address_version
+from linewatch_agent.plan.target_words import address_version
 from linewatch_core.records import Role
 from linewatch_core.targets import Target
 

@@ -63,7 +63,7 @@ async def fetch_part(
                         await link.shake_hands(tls(), url.raw_host)
                     await _get(url, link, data, start=start, bytes_max=bytes_max)
                 finally:
-                    facts = tcp_facts(sock, 6 if sock.family is socket.AF_INET6 else 4)
+                    facts = tcp_facts(sock)
                     on_bytes(facts.bytes_out + facts.bytes_in)
                     link.close()
     except (OSError, EOFError, h11.ProtocolError) as error:

@@ -17,7 +17,7 @@ from linewatch_agent.mqtt.client import LineClient
 from linewatch_agent.mqtt.connect_problem import Problem, ProblemKind
 from linewatch_agent.uplink.backend import Backend, LoadedSegment, NotNowError
 from linewatch_agent.uplink.memory import UplinkMemory
-from linewatch_agent.uplink.way_order import Way, WayOrder, needs_dns
+from linewatch_agent.uplink.way_order import Way, WayOrder
 from linewatch_core.errors import LinewatchError
 from linewatch_core.ids import ProbeId
 from linewatch_core.records import Stream
@@ -189,7 +189,7 @@ class Session:
     def _take_ack(self, ack: Ack) -> None:
         self._link.state.last_ack_s = self._link.state.reached_s = self._link.now_s()
         self._link.order.acked(self._way)
-        learnt = self.client.peer if needs_dns(self._way.endpoint) else None
+        learnt = self.client.peer if self._way.endpoint.needs_dns else None
         self._link.memory.acked(
             ack, self._link.now_s(), host=self._way.endpoint.host, address=learnt
         )

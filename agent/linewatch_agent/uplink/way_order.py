@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from linewatch_agent.mqtt.opening import MakeSocket
 from linewatch_agent.plan.endpoint import Endpoint
-from linewatch_agent.plan.target_words import address_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,6 @@ class WayOrder:
     def _rank(self, way: Way) -> tuple[int, bool, bool]:
         dull = self._lively is not None and way.line != self._lively
         return (self._mute[_key(way)], dull, _key(way) != self._worked)
-
-
-def needs_dns(endpoint: Endpoint) -> bool:
-    """Return whether somebody must be asked for the address of an endpoint."""
-    return endpoint.address is None and address_version(endpoint.host) is None
 
 
 def _key(way: Way) -> _Key:

@@ -22,6 +22,10 @@ class StreamState:
     sealed_through: int = 0
     live_from: int = 1
 
+    def all_is_old(self) -> None:
+        """Take all that is sealed by now for a backlog; only what is sealed from now is live."""
+        self.live_from = self.sealed_through + 1
+
     def pending(self) -> SeqSet:
         """Return what is still to be sent."""
         return self.held.difference(self.acked).difference(self.sent)

@@ -181,7 +181,7 @@ class Uploader:
         self._credit = self._limits.bytes_before_ack
         self._open_at = now + self._limits.birth_ack_wait_s
         for state in self._streams.values():
-            state.live_from = (state.held.last() or 0) + 1
+            state.all_is_old()
 
     def _end(self) -> None:
         self._conn = None
@@ -258,7 +258,7 @@ class Uploader:
             # as a backlog, so that five-minute counts and what is sealed from now go first.
             for first, last in state.acked.difference(acked):
                 state.sent.discard(first, last)
-                state.live_from = state.sealed_through + 1
+                state.all_is_old()
             # A birth's is saved even if nothing is new: the last SaveAck may have been lost
             # with its connection.
             if ack.birth or acked != state.acked:

@@ -77,10 +77,16 @@ def test_fifty_targets_on_one_socket_keep_their_own_answers(pair: tuple[Netns, N
     mixed = [*answering[:25], *refused, *silent, *answering[25:], "2001:db8:7::7", "2001:db8:f::1"]
     outcomes = dict(zip(mixed, ping_all(pair[0], *mixed, timeout_s=2), strict=True))
     assert all(outcomes[host]["failure"] is None for host in [*answering, "2001:db8:7::7"])
-    assert {outcomes[host]["failure"] for host in refused} == {"host_unreachable"}
+    assert [outcomes[host]["failure"] for host in refused] == ["host_unreachable"] * 2
     assert outcomes["203.0.113.3"]["failure"] == "generic_timeout_error"
     assert outcomes["2001:db8:f::1"]["failure"] == "network_unreachable"
     assert [outcome["address"] for outcome in outcomes.values()] == mixed
+
+
+def test_the_error_of_another_target_blames_nobody_else(pair: tuple[Netns, Netns]) -> None:
+    """It waits on the socket that all share, and meets whoever sends next."""
+    outcome = pair[0].call(f"{SCENES}:error_of_another")
+    assert (outcome["failure"], outcome["address"]) == (None, "127.0.0.1")
 
 
 def test_a_rejection_is_told_from_silence(pair: tuple[Netns, Netns]) -> None:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from linewatch_agent.checks.sockets import line_socket, sockaddr
+from linewatch_agent.line_socket import line_socket, sockaddr
 from linewatch_core.records import Check
 from tests.agent.checks.lab import TIMEOUT_S, line_checks, loopback, run_once, target
 from tests.agent.checks.servers import full_backlog, stream_server, tarpit
