@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("linewatch", deadline=None)
+# A machine that does something else meanwhile is slow, too.
+settings.register_profile("linewatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("linewatch")
 
 

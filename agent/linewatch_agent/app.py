@@ -55,6 +55,10 @@ from linewatch_core.segment.sealing import RecipientKey
 from linewatch_core.sync.upload_talk import Dropped, Held
 from linewatch_core.sync.uploader import Uploader
 
+LOCK_WAIT_S = 3.0
+"""Whoever looks into a store whose agent does not run (`status`) holds its lock for a moment:
+that must keep no agent from starting."""
+
 
 class Agent:
     """The parts of an agent on one state folder."""
@@ -72,7 +76,7 @@ class Agent:
         self.boot = clock.boot_id()
         self.began_s = clock.mono_s()
         self.start_cpu_s: float | None = None
-        self._lock = lock_directory(state_dir)
+        self._lock = lock_directory(state_dir, wait_s=LOCK_WAIT_S)
         now_ms = clock.mono_ms()
         self.rounds = Rounds(self)
         self.memory = Memory(self)

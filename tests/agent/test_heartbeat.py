@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linewatch_agent import clock, heartbeat
-from linewatch_agent.heartbeat import Heartbeat, Signs
+from linewatch_agent.heartbeat import LOOK_S, Heartbeat, Signs
 from linewatch_agent.notify import Notifier
 from linewatch_agent.plan.settings import ScheduleConfig
 from linewatch_agent.plan.vitals import LATE_S_MAX
@@ -46,7 +46,11 @@ class Work:
     told: Told = field(default_factory=Told)
 
     def heartbeat(
-        self, *, late: Callable[[], float] | None = None, memory_bytes_max: int = 10**12
+        self,
+        *,
+        late: Callable[[], float] | None = None,
+        memory_bytes_max: int = 10**12,
+        look_s: float = LOOK_S,
     ) -> Heartbeat:
         signs = Signs(
             scheduler_late_s=late or (lambda: self.scheduler_late_s),
@@ -59,7 +63,7 @@ class Work:
             signs,
             end=lambda: self.ended.append(True),
             memory_bytes_max=memory_bytes_max,
-            look_s=0.05,
+            look_s=look_s,
         )
 
 
@@ -141,13 +145,14 @@ async def test_a_writer_that_hangs_stops_the_feeding(work: Work) -> None:
     free = threading.Event()
     stuck = asyncio.create_task(work.writer.run(lambda: free.wait(60)))
     await asyncio.sleep(0)
-    beat = work.heartbeat()
+    beat = work.heartbeat(look_s=0.05)
     await beat.look()
     await beat.look()
     assert work.told.fed() == 0
     assert "the store's thread does not answer" in work.told.messages[-1]
     free.set()
     assert await stuck
+    beat.look_s = LOOK_S
     await beat.look()
     assert work.told.fed() == 1
     work.writer.close()

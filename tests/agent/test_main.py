@@ -72,7 +72,7 @@ class Machine:
     def fails(self) -> str:
         """Run; it must fail with exit code 1 and one line, which is returned."""
         process = self.start()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         lines = [line for line in err.splitlines() if not line.startswith("level=")]
         assert (process.returncode, out, len(lines)) == (1, "", 1), err
         return lines[0]
@@ -176,7 +176,7 @@ def test_it_measures_and_stops_on_a_signal_with_all_records_kept(machine: Machin
     until(lambda: ask(machine.state)["samples"], process)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "agent_stopping" in err
     kept = peek(machine.state)
@@ -191,13 +191,13 @@ def test_a_signal_at_any_moment_of_the_start_ends_it(machine: Machine, delay_s: 
     process = machine.start()
     time.sleep(delay_s)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode in (0, -signal.SIGTERM), err
     assert "Traceback" not in err
     again = machine.start()
     until(lambda: answers(machine.state), again)
     again.send_signal(signal.SIGINT)
-    _, err = again.communicate(timeout=30)
+    _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert "Traceback" not in err
 
@@ -215,7 +215,7 @@ def test_no_log_line_names_device_or_address(machine: Machine) -> None:
         probe.run("ip", "link", "del", name)
         until(lambda: ask(machine.state)["samples"][0]["failure"] == "no_device", process)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "line_changed" in err
     for secret in (name, "0a1b2c3d4e5f", "10.99.1"):

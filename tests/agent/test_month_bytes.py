@@ -22,6 +22,7 @@ from linewatch_agent.checks.icmp_packets import ECHO_BYTES
 from linewatch_agent.plan.config import Config
 from linewatch_agent.plan.target_choice import resolve_targets
 from linewatch_agent.plan.target_words import address_version
+from linewatch_agent.status import ask
 from linewatch_agent.targets import load_target_sets
 from linewatch_agent.tcp_facts import IP_HEADER_BYTES
 from linewatch_core.targets import Target
@@ -59,6 +60,8 @@ PLANNED = 1.1
 """A month at the pace of its first minutes, in budgets: that much a plan may be mistaken, as
 where packets are lost. The ledger sees to the rest (tests/agent/plan/test_budget.py)."""
 CUTS = 12
+MQTTS_PORT, WSS_PORT = 8883, 8443
+"""Where the server's broker listens by default."""
 
 
 def default_targets() -> tuple[Target, ...]:
@@ -151,17 +154,22 @@ class Month:
 
 
 def counted(near: World) -> Counted:
-    """Read the ledger and, at once after it, the kernel's counters."""
-    status = near.status()
-    assert status is not None, near.log("agent")
-    octets = near.home.run("cat", "/proc/net/netstat").splitlines()
-    names, values = (line.split() for line in octets if line.startswith("IpExt:"))
-    kernel = dict(zip(names, values, strict=True))
+    """Read the ledger and the kernel's counters, at a moment when neither moves.
+
+    What passes between two readings is missing in one, so a slow machine would have the say.
+    """
+    pid, deadline = ask(near.state)["pid"], time.monotonic() + 60
+    wire_bytes, status = -1, {}
+    while octets(pid) != wire_bytes:
+        assert time.monotonic() < deadline, "something is on the wire all the time"
+        wire_bytes = octets(pid)
+        time.sleep(0.005)
+        status = ask(near.state)
     line = status["lines"][0]
     return Counted(
         rounds=status["round"]["rounds"],
         ledger_bytes=line["month_bytes"],
-        wire_bytes=int(kernel["InOctets"]) + int(kernel["OutOctets"]),
+        wire_bytes=wire_bytes,
         step=line["budget_step"],
         failed=tuple(
             f"{one['target']} {one['check']}: {one['failure']}"
@@ -169,6 +177,14 @@ def counted(near: World) -> Counted:
             if one["failure"] is not None
         ),
     )
+
+
+def octets(pid: int) -> int:
+    """Return what IP has carried both ways in the network of a process."""
+    told = Path(f"/proc/{pid}/net/netstat").read_text().splitlines()
+    names, values = (line.split() for line in told if line.startswith("IpExt:"))
+    kernel = dict(zip(names, values, strict=True))
+    return int(kernel["InOctets"]) + int(kernel["OutOctets"])
 
 
 def start(folder: Path, config: str) -> tuple[World, contextlib.ExitStack]:
@@ -236,10 +252,11 @@ def test_what_connecting_costs_is_counted_too(tmp_path: Path) -> None:
     with running:
         # Each target's check finds who answers: else the bytes would be those of failures.
         near.until("every check succeeding", lambda: counted(near).failed == ())
+        near.until("hearing the server", partial(is_connected_again, near, 0))
         before = counted(near)
         for _ in range(CUTS):
             so_far = connections(near)
-            near.home.run("ss", "--kill", "dport", "=", ":8883")
+            near.home.run("ss", "--kill", f"( dport = :{MQTTS_PORT} or dport = :{WSS_PORT} )")
             near.until("connecting anew", partial(is_connected_again, near, so_far))
         after = counted(near)
     month = Month(before, after)
@@ -249,8 +266,12 @@ def test_what_connecting_costs_is_counted_too(tmp_path: Path) -> None:
 
 
 def is_connected_again(near: World, so_far: int) -> bool:
-    """Return whether the agent was connected more often than that."""
-    return connections(near) > so_far
+    """Return whether the agent was connected more often than that, and heard the server since.
+
+    A connection that is cut before that has the agent go to the server's other port.
+    """
+    is_heard = ask(near.state)["uplink"]["last_ack_ago_s"] is not None
+    return is_heard and connections(near) > so_far
 
 
 def connections(near: World) -> int:

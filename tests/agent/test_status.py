@@ -24,13 +24,13 @@ async def serving(folder: Path, answer: dict[str, Any] | None = None) -> AsyncIt
     server = StatusServer(folder, lambda: answer or ANSWER)
     task = asyncio.create_task(server.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not (folder / SOCKET_FILE).exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         yield
     finally:
         task.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
@@ -119,7 +119,7 @@ async def test_a_socket_that_cannot_be_made_is_tried_again(
     await asyncio.sleep(0.1)
     assert not task.done()
     blocker.rmdir()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not blocker.exists():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await asyncio.to_thread(ask, tmp_path) == ANSWER

@@ -24,7 +24,7 @@ async def serving(host: str = "127.0.0.1") -> AsyncIterator[str]:
         yield where
     finally:
         task.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
@@ -32,7 +32,7 @@ async def serving(host: str = "127.0.0.1") -> AsyncIterator[str]:
 async def say(where: str, request: bytes) -> bytes:
     """Send bytes and return all that comes back, once somebody listens."""
     host, _, port = where.rpartition(":")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
@@ -42,7 +42,7 @@ async def say(where: str, request: bytes) -> bytes:
         writer.write(request)
         try:
             return await reader.read()
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError):
             return b""
         finally:
             writer.close()
@@ -106,10 +106,22 @@ async def test_more_visitors_than_a_home_has_are_sent_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those who hold a place without a word lose it, and then others are served."""
-    monkeypatch.setattr(status_page, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(status_page, "PATIENCE_S", 1.0)
+    converse, seated, all_seated = StatusPage._converse, 0, asyncio.Event()
+
+    async def sit_down(
+        page: StatusPage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal seated
+        seated += 1
+        if seated == status_page.VISITORS_MAX:
+            all_seated.set()
+        await converse(page, reader, writer)
+
+    monkeypatch.setattr(StatusPage, "_converse", sit_down)
     async with serving() as where:
         silent = [asyncio.create_task(say(where, b"")) for _ in range(status_page.VISITORS_MAX)]
-        await asyncio.sleep(0.1)
+        await all_seated.wait()
         asked = f"GET / HTTP/1.1\r\nHost: {where}\r\n\r\n".encode()
         assert await say(where, asked) == b""
         assert await asyncio.gather(*silent) == [b""] * status_page.VISITORS_MAX

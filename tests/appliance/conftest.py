@@ -11,7 +11,18 @@ from tests.appliance.layers import Layer, layer
 from tests.appliance.machine import in_layer
 from tests.appliance.release import install_agent
 
+HERE = Path(__file__).parent
+MAKING_S = 1800
+"""The first test on a clean checkout makes the Debian root and the package: from a slow mirror
+that takes longer than a test may."""
 _ENROL = "runuser -u linewatch -- linewatch-agent enrol /srv/token.toml"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give this folder's tests time for what is made once."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(MAKING_S))
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ def install_kernel(layer: Layer, *, boot_mb: int = 40, root_mb: int = 24) -> Non
             image.truncate(size_mb * _MB)
 
 
-def run(layer: Layer, script: str, *, timeout_s: float = 120) -> Ended:
+def run(layer: Layer, script: str, *, timeout_s: float = 240) -> Ended:
     """Boot the kernel, run a shell script with _INIT's functions as root, and end.
 
     Raises:

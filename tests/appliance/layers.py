@@ -124,10 +124,10 @@ def _mount(made: Layer) -> None:
 def end_cgroup(cgroup: Path) -> None:
     """Kill what runs in a control group, and remove it with those below it."""
     (cgroup / "cgroup.kill").write_text("1")
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while "populated 1" in (cgroup / "cgroup.events").read_text():
         if time.monotonic() > deadline_s:
-            raise RuntimeError(f"cannot end what runs in {cgroup}: it lives on 10 s after a kill")
+            raise RuntimeError(f"cannot end what runs in {cgroup}: it lives on 60 s after a kill")
         time.sleep(0.01)
     for folder, _, _ in os.walk(cgroup, topdown=False):
         with contextlib.suppress(FileNotFoundError):

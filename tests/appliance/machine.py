@@ -16,7 +16,7 @@ import psutil
 
 from tests.appliance.layers import Layer, end_cgroup
 
-BOOT_S = 90.0
+BOOT_S = 180.0
 """How long a boot may take; on two busy cores it takes about three seconds."""
 _ENTER = """
 echo $$ >"$1/cgroup.procs"; shift
@@ -46,7 +46,7 @@ class Machine:
     pid: int
     console: Path
 
-    def run(self, *command: str, check: bool = True, timeout_s: float = 60) -> str:
+    def run(self, *command: str, check: bool = True, timeout_s: float = 180) -> str:
         """Run a command as root inside and return what it printed on standard output.
 
         Raises:
@@ -69,7 +69,7 @@ class Machine:
         """Return the messages of a unit since the boot."""
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit)
 
-    def wait_until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 60) -> None:
+    def wait_until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 180) -> None:
         """Wait until `holds()` is true; fail with `what` and what the machine says."""
         deadline_s = time.monotonic() + timeout_s
         while not holds():
@@ -95,7 +95,7 @@ class Machine:
         self.run("ip", "link", "delete", device)
 
 
-def in_layer(layer: Layer, *command: str, check: bool = True, timeout_s: float = 120) -> str:
+def in_layer(layer: Layer, *command: str, check: bool = True, timeout_s: float = 240) -> str:
     """Run a command as root in a layer that is not booted; return its standard output.
 
     Raises:
@@ -131,7 +131,7 @@ def booted(layer: Layer, *, wait: bool = True) -> Iterator[Machine]:
     finally:
         # With the groups below it: the kernel kills what is started in one that was killed once.
         end_cgroup(layer.cgroup)
-        nspawn.wait(timeout=30)
+        nspawn.wait(timeout=120)
 
 
 def _nspawn(layer: Layer, *more: str) -> list[str]:
@@ -148,7 +148,7 @@ def _nspawn(layer: Layer, *more: str) -> list[str]:
 
 def _init_of(nspawn: "subprocess.Popen[bytes]", console: Path) -> int:
     """Return the process id of the machine's init, as soon as there is one."""
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + BOOT_S
     while time.monotonic() < deadline_s and nspawn.poll() is None:
         for child in psutil.Process(nspawn.pid).children(recursive=True):
             if _is_init(child.pid):
@@ -180,7 +180,7 @@ def _await_boot(machine: Machine) -> None:
 
 
 def _run(
-    command: list[str], enter: Sequence[str] = (), *, check: bool = True, timeout_s: float = 60
+    command: list[str], enter: Sequence[str] = (), *, check: bool = True, timeout_s: float = 180
 ) -> str:
     """Run a command, behind the one that takes it to where it belongs."""
     done = subprocess.run(

@@ -43,7 +43,7 @@ def stopped(threads: list[int]) -> Iterator[None]:
         yield
     finally:
         helper.stdin.close()
-        helper.wait(timeout=10)
+        helper.wait(timeout=60)
         helper.stdout.close()
 
 

@@ -235,7 +235,6 @@ def cut_chain(image: Path, short_name: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("where", ["inside", "beside"])
 def test_a_power_cut_before_any_write(card: Layer, where: str) -> None:
     """The power goes before each write in turn, with what was not synced; the next start mends it.

@@ -56,7 +56,7 @@ def test_what_a_killed_run_leaves_dies_and_is_swept() -> None:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     folder, pid = done.stdout.split()
-    _, alive = psutil.wait_procs(_process(int(pid)), timeout=10)
+    _, alive = psutil.wait_procs(_process(int(pid)), timeout=60)
     assert not alive
     assert Path(folder).is_dir()
     with layer():

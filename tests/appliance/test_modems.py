@@ -22,7 +22,7 @@ UNIT = "linewatch-modem-reset.service"
 MACHINE = "/srv/machine"
 DROP_IN = f"""[Service]
 ExecStart=
-ExecStart=/opt/linewatch/current/bin/linewatch-agent modem-helper --root {MACHINE} --idle-s 3
+ExecStart=/opt/linewatch/current/bin/linewatch-agent modem-helper --root {MACHINE} --idle-s 10
 ReadWritePaths={MACHINE}
 """
 CONFIG = """

@@ -103,7 +103,6 @@ def publish(folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_release_reaches_a_probe_and_proves_itself(home: World, tmp_path: Path) -> None:
     """Fetched over the line, checked by root, run, acknowledged, kept; the old one stays by."""
     key = publish(tmp_path / "published")

@@ -93,10 +93,10 @@ def current(machine: Machine) -> str | None:
     return Shelf(Places(machine.layer.path)).current()
 
 
-def running(machine: Machine) -> str:
-    """Return the version of the agent's process, "" while none is ready."""
+def running(machine: Machine, *, after: str = "") -> str:
+    """Return the version of the agent's process, "" while none other than `after` is ready."""
     shown = machine.show(AGENT, "MainPID", "ActiveState")
-    if shown["ActiveState"] != "active":
+    if shown["ActiveState"] != "active" or shown["MainPID"] == after:
         return ""
     line = machine.run("cat", f"/proc/{shown['MainPID']}/cmdline", check=False)
     return agent_version(machine) if "linewatch-agent" in line else ""
@@ -136,13 +136,10 @@ def test_a_release_that_crashes_is_taken_back(probe: Layer, published: Path) -> 
         machine.wait_until(lambda: running(machine) == SECOND, "the release does not run")
         for _ in range(TRIES_MAX):
             assert current(machine) == SECOND
-            before = machine.show(AGENT, "MainPID")
+            before = machine.show(AGENT, "MainPID")["MainPID"]
             machine.run("systemctl", "kill", "--signal=KILL", AGENT)
             machine.wait_until(
-                lambda before=before: (
-                    running(machine) != ""  # type: ignore[misc]
-                    and machine.show(AGENT, "MainPID") != before
-                ),
+                lambda before=before: running(machine, after=before) != "",  # type: ignore[misc]
                 "the agent is not started again",
             )
         machine.wait_until(lambda: running(machine) == FIRST, "the way back was not taken")

@@ -96,7 +96,6 @@ def synced(machine: Machine) -> bool:
     return said is not None and said["uplink"]["connected"] and said["store"]["acked"]["raw"] > 0
 
 
-@pytest.mark.timeout(300)
 def test_a_flashed_card_becomes_a_probe_without_a_keystroke(home: World, tmp_path: Path) -> None:
     """Measuring, enrolled, syncing; the token is gone from the card; a second boot goes on."""
     with layer() as card:

@@ -28,9 +28,10 @@ def test_the_agent_may_ask_a_modem_for_its_signal_and_nothing_more(probe: Layer)
     """polkit says yes to its user for Device.Control alone; to another user for nothing."""
     with booted(probe) as machine:
         asked = textwrap.dedent("""
-            runuser -u {user} -- sleep 60 & sleep 0.2
+            runuser -u {user} -- sleep 60 &
+            until pgrep -u {user} -x sleep >/dev/null; do sleep 0.1; done
             pkcheck --action-id org.freedesktop.{action} --process $(pgrep -u {user} -x sleep)
-            echo $?; pkill -u {user} -x sleep
+            echo $?; pkill -u {user} -x sleep; wait
         """)
 
         def allowed(user: str, action: str) -> bool:

@@ -42,6 +42,7 @@ def test_every_fault_of_the_model_strikes() -> None:
     assert len(FAULTS) >= 19
 
 
+@pytest.mark.timeout(900)
 def test_what_rot_costs_is_mended_by_itself() -> None:
     """Stores that rot took back are found by the server's word; what damage left is sent."""
     wanted = {"store went back", "old segment sent"}

@@ -9,7 +9,7 @@ import pytest
 from linewatch_agent.lines import LineIds, explain, find_lines, machine_problems
 from linewatch_agent.plan.config import Config
 from tests.support.netns import NOBODY
-from tests.support.world import AGENT, SERVER, world
+from tests.support.world import AGENT, SERVER, World, world
 
 
 def _fails(*command: str | Path) -> str:
@@ -109,9 +109,9 @@ def test_full_disk_is_told_and_measuring_goes_on(tmp_path: Path) -> None:
             here.until_synced()
             _fill(disk)
             here.until("the complaint", lambda: "no space left" in here.log("agent"))
+            here.until("the same in status", lambda: "no space left" in _problem(here))
             status = here.status()
             assert status is not None
-            assert "no space left" in status["store"]["problem"]
             rounds = status["round"]["rounds"]
             here.until(
                 "more rounds", lambda: (here.status() or status)["round"]["rounds"] > rounds + 2
@@ -123,6 +123,11 @@ def test_full_disk_is_told_and_measuring_goes_on(tmp_path: Path) -> None:
         finally:
             here.stop_all()
             subprocess.run(["umount", disk], check=True)
+
+
+def _problem(here: World) -> str:
+    status = here.status()
+    return "" if status is None else status["store"]["problem"] or ""
 
 
 def _fill(disk: Path) -> None:

@@ -73,7 +73,7 @@ def finish(here: World, probe: ProbeId) -> None:
     assert_whole(account(here, probe))
 
 
-def until_killed(here: World, name: str, *, patience_s: float = 60) -> None:
+def until_killed(here: World, name: str, *, patience_s: float = READY_S) -> None:
     """Wait until a program has killed itself."""
     process = here.running.pop(name)
     try:
@@ -82,6 +82,7 @@ def until_killed(here: World, name: str, *, patience_s: float = 60) -> None:
         process.kill()
 
 
+@pytest.mark.timeout(900)
 def test_server_killed_between_archive_index_and_ack(tmp_path: Path) -> None:
     """Killed at each named point of taking a batch: what was stored is not stored again."""
     with running(tmp_path) as (here, probe):

@@ -22,7 +22,6 @@ ABROAD = [f"10.77.2.{number}" for number in range(1, 7)]
 ALL_ABROAD = "10.77.2.0/24"
 WIDTH_MAX_MS = 5_000
 """Rounds are a second apart; a busy machine may miss some."""
-PATIENCE_S = 60.0
 
 HEAD = """
 [schedule]
@@ -93,14 +92,13 @@ class Watched:
             status = self.world.status()
             return status is not None and [one["verdict"] for one in status["lines"]] == [verdict]
 
-        self.world.until(f"{verdict} in status", says, patience_s=PATIENCE_S)
+        self.world.until(f"{verdict} in status", says)
 
     def until_told(self, *path: str) -> list[TransitionView]:
         """Wait until the line's transitions at the server lead along `path`; return them."""
         self.world.until(
             f"{path} at the server",
             lambda: [one.after for one in self.transitions()] == list(path),
-            patience_s=PATIENCE_S,
         )
         return self.transitions()
 

@@ -35,6 +35,7 @@ class Lab:
 
     def see(self) -> Seen:
         """Run the panel on every line."""
+        self.country.settle()
         return see(self.probe, [line.id for line in self.country.plan.line])
 
 

@@ -20,7 +20,7 @@ from linewatch_core.records import LineKind
 from tests.lab import wiring
 from tests.lab.certificates import TRUST_FILE
 from tests.lab.disk import unmount_below
-from tests.lab.ip import batch, demand_root, make_namespaces
+from tests.lab.ip import await_cable, batch, demand_root, make_namespaces
 from tests.lab.knobs import EVERYWHERE, MOBILE_ONLY, Knob, Options, option_fault
 from tests.lab.leftovers import new_marker, remove_netns, sweep
 from tests.lab.plan import CountryPlan, LinePlan, LinkPlan, load_country
@@ -155,6 +155,12 @@ class Country:
             if kept != self._settings[line.id]:
                 self._settings[line.id] = kept
                 self._set_line(line)
+
+    def settle(self) -> None:
+        """Wait until the probe's kernel knows of every cable what the knobs made of it."""
+        for line in self.plan.lines_of(kind=LineKind.FIXED):
+            down = any(each.knob is Knob.LINK_DOWN for each in self._settings[line.id])
+            await_cable(self._name("probe"), line.device, up=not down)
 
     def plug(self, line: LinePlan, *, there: bool) -> None:
         """Take a mobile line's device away from the probe, as if pulled out, or give it back."""

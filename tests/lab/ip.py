@@ -1,12 +1,16 @@
 """Running ip(8) for the lab, and making its namespaces."""
 
+import json
 import os
 import shutil
 import subprocess
+import time
 
 from tests.lab import wiring
 from tests.lab.plan import CountryPlan
 
+SETTLED_S = 60.0
+"""What a kernel is given to take in what became of a cable; it needs up to a second."""
 _ROUTERS = ("home", "exchange", "gateway")
 _SYSCTLS = (
     "net.ipv6.conf.all.disable_ipv6=1",
@@ -48,7 +52,26 @@ def batch(commands: list[str], *, netns: str | None = None) -> None:
     _run("ip", *where, "-batch", "-", text="\n".join(commands))
 
 
-def _run(*command: str, text: str = "") -> None:
+def await_cable(netns: str, device: str, *, up: bool) -> None:
+    """Wait until the kernel has taken in that the far end of a device's cable is up, or down.
+
+    It does so at most once a second for all devices of the machine; a packet sent meanwhile
+    into a cable that is down is an error of the sender's, and no silence.
+    """
+    deadline = time.monotonic() + SETTLED_S
+    while (_state(netns, device) == "UP") is not up:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"cannot settle {device} for the lab: {_state(netns, device)}")
+        time.sleep(0.01)
+
+
+def _state(netns: str, device: str) -> str:
+    (link,) = json.loads(_run("ip", "-n", netns, "-json", "link", "show", "dev", device))
+    return str(link["operstate"])
+
+
+def _run(*command: str, text: str = "") -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"cannot run {' '.join(command)!r} for the lab: {done.stderr.strip()}")
+    return done.stdout

@@ -87,10 +87,11 @@ def test_a_lab_that_fails_to_start_leaves_nothing(monkeypatch: pytest.MonkeyPatc
         ip.batch(commands, netns=netns)
 
     monkeypatch.setattr("tests.lab.country.batch", broken)
-    before = set(_of("lwlab-"))
+    own = f"lwlab-{os.getpid()}-"
+    before = set(_of(own))
     with pytest.raises(RuntimeError, match="no more devices"), Country():
         pass
-    assert set(_of("lwlab-")) == before
+    assert set(_of(own)) == before
 
 
 def test_only_labs_are_removed() -> None:

@@ -51,7 +51,7 @@ def _play(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_cut_is_told_right_from_end_to_end(tmp_path: Path) -> None:
     """Every bar holds: the server dates onset and end on each line, and has every record once."""
     code, outcome = _play(tmp_path, "intl-cut", "--seed", "1")

@@ -101,7 +101,7 @@ class Outcome:
         """Return how many rounds a change may take: one that chance spoilt is none.
 
         It spoils a target's round by any lost question, and a dead line's by the gateway's,
-        which then looks silent.
+        which then may be the cause.
         """
         late_s = row.late_s or 0.0
         spoilt = {

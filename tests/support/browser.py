@@ -27,7 +27,7 @@ from tests.support.example_fleet import NOW_MS, fill_day
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "coordinator.png"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"),
@@ -150,8 +150,11 @@ async def _tab() -> AsyncIterator[_Tab]:
         try:
             port = await _debugging_port(profile / "DevToolsActivePort", process)
             async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json/list") as reply:
-                    pages = [tab for tab in await reply.json() if tab["type"] == "page"]
+                pages: list[dict[str, str]] = []
+                while not pages:  # it may listen before it has opened its first
+                    await asyncio.sleep(0.05)
+                    async with session.get(f"http://127.0.0.1:{port}/json/list") as reply:
+                        pages = [tab for tab in await reply.json() if tab["type"] == "page"]
                 url = pages[0]["webSocketDebuggerUrl"]
                 async with session.ws_connect(url, max_msg_size=0) as socket:
                     yield _Tab(socket)

@@ -21,7 +21,7 @@ def enrolled_state(folder: Path) -> Path:
 
 def until(true: Callable[[], object], process: "subprocess.Popen[str]") -> None:
     """Wait for what must come true while the process runs."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not true():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "it did not happen"

@@ -158,7 +158,7 @@ class Scene:
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait for what must come true soon."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while not true():
                 if self.task is not None and self.task.done():
                     self.task.result()
@@ -209,7 +209,7 @@ async def scene(
     limits: UploadLimits | None = None,
     tls: Callable[[], FleetContext] | None = None,
     presence: bool = True,
-    budget_s: float = 5.0,
+    budget_s: float = 30.0,
     kept: bytes | None = None,
 ) -> AsyncIterator[Scene]:
     """Yield an enrolled probe's uplink, not started, and the server's ear at the broker."""

@@ -25,7 +25,7 @@ HOME4, ISP4 = "10.77.0.2", "10.77.0.1"
 HOME6, ISP6 = "fd77::2", "fd77::1"
 AGENT = (sys.executable, "-m", "linewatch_agent")
 SERVER = (sys.executable, "-m", "linewatch_server")
-READY_S = 60.0
+READY_S = 120.0
 
 CONFIG = f"""
 [schedule]
@@ -255,9 +255,18 @@ def boottime_ms() -> int:
 
 
 async def serve_ledger(address: str, ports: list[int], path: str) -> None:
-    """Accept on TCP ports for ever; append `port boottime_ms` to a file for each connection."""
+    """Accept on TCP ports for ever; append `port boottime_ms` to a file for each connection.
+
+    The time is the handshake's, by the kernel: when we get to accept depends on the machine.
+    """
     import asyncio
     import socket
+    import struct
+
+    def since_handshake_ms(connection: socket.socket) -> int:
+        # tcpi_last_data_recv of include/uapi/linux/tcp.h; nothing is sent to us.
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)
+        return int(struct.unpack_from("=I", info, 52)[0])
 
     loop = asyncio.get_running_loop()
     ledger = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -267,7 +276,8 @@ async def serve_ledger(address: str, ports: list[int], path: str) -> None:
         listener.setblocking(False)
         while True:
             connection, _ = await loop.sock_accept(listener)
-            os.write(ledger, f"{port} {boottime_ms()}\n".encode())
+            at_ms = boottime_ms() - since_handshake_ms(connection)
+            os.write(ledger, f"{port} {at_ms}\n".encode())
             connection.close()
 
     tasks = [asyncio.create_task(accept(port)) for port in ports]

@@ -124,14 +124,18 @@ class _Tracer:
             return str(sock.getsockname()[0])
 
     def _send(self, ttl: int) -> None:
-        """Send one probe; an error left on the socket by an earlier one is drained first."""
+        """Send one probe; what fails may be an earlier one's error, so we drain and try again.
+
+        The queue may be empty all the same: see icmp.py's `_send`.
+        """
         to = sockaddr(self._device, self._address, PORT_BASE + ttl)
         for attempt in range(_SEND_TRIES):
             try:
                 self._sent_ns[ttl] = self._clock.monotonic_ns()
                 self._sock.sendmsg([PAYLOAD], [hop_limit(self._family, ttl)], 0, to)
             except OSError:
-                if not self._drain_errors() or attempt == _SEND_TRIES - 1:
+                self._drain_errors()
+                if attempt == _SEND_TRIES - 1:
                     raise
             else:
                 self._sent += 1
@@ -147,18 +151,17 @@ class _Tracer:
             self._heard += 1
             self._take(source[1] - PORT_BASE, source[0])
 
-    def _drain_errors(self) -> int:
-        """Take the queued errors; return how many there were."""
-        for count in range(_READS_MAX):
+    def _drain_errors(self) -> None:
+        """Take the queued errors."""
+        for _ in range(_READS_MAX):
             try:
                 _, ancillary, _, to = self._sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
             except OSError:
-                return count
+                return
             said = parse_error(self._family, ancillary)
             if said is not None:
                 self._heard += 1
                 self._take(to[1] - PORT_BASE, said.address)
-        return _READS_MAX
 
     def _take(self, ttl: int, address: str) -> None:
         sent_ns = self._sent_ns.get(ttl)

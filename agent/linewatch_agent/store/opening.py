@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from linewatch_agent.store.upgrade import SCHEMA_VERSION, schema, upgrade
 
 LOCK_FILE = "store.lock"
 NEW_FILE = "store.sqlite.new"
+LOCK_LOOK_S = 0.05
 FORKED_SUFFIX = ".forked"
 WAL_PAGES = 256
 
@@ -42,9 +44,11 @@ class Opened:
     set_aside: Path | None
 
 
-def lock_directory(directory: Path) -> int:
+def lock_directory(directory: Path, *, wait_s: float = 0.0) -> int:
     """Make sure that one agent uses this store; return the descriptor that holds the lock.
 
+    Args:
+        wait_s: how long to wait for whoever holds it.
     Raises:
         StoreError: another agent holds it, or the folder can't be used.
     """
@@ -53,14 +57,19 @@ def lock_directory(directory: Path) -> int:
         lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise os_error(directory, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StoreError(
-            f"cannot use {directory}: another agent is running on it; stop that one first"
-        ) from error
-    return lock
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < deadline_s:
+                time.sleep(LOCK_LOOK_S)
+                continue
+            os.close(lock)
+            raise StoreError(
+                f"cannot use {directory}: another agent is running on it; stop that one first"
+            ) from error
+        return lock
 
 
 def open_database(directory: Path) -> Opened:

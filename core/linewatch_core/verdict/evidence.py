@@ -48,11 +48,19 @@ class HostSet:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The line's next hop: asked and answered in this round, known to answer, ARP unanswered."""
+    """The line's next hop.
+
+    Attributes:
+        asked, answered: in this round.
+        known: it answered before in this boot.
+        misses: in how many rounds in a row, this one too, it was asked in vain.
+        no_arp: it does not answer ARP either.
+    """
 
     asked: bool = False
     answered: bool = False
     known: bool = False
+    misses: int = 0
     no_arp: bool = False
     seqs: tuple[int, ...] = ()
 
@@ -163,13 +171,16 @@ def host_set(
     )
 
 
-def gateway(seen: Iterable[Seen], roles: Mapping[str, Role], *, known: bool) -> Gateway:
-    """Return how the next hop answered; `known`: it answered before, so its silence counts."""
+def gateway(
+    seen: Iterable[Seen], roles: Mapping[str, Role], *, known: bool, misses: int
+) -> Gateway:
+    """Return how the next hop answered; see Gateway for `known` and `misses`."""
     mine = [one for one in seen if is_of_gateway(one, roles)]
     return Gateway(
         asked=bool(mine),
         answered=any(one.sample.failure is None for one in mine),
         known=known,
+        misses=misses,
         no_arp=bool(mine) and all(one.sample.failure == SILENT_ARP for one in mine),
         seqs=tuple(sorted(one.seq for one in mine)),
     )

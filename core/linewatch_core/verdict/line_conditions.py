@@ -16,6 +16,8 @@ UP_SHARE_MIN = 0.5
 MOSTLY_DEAD_SHARE_MAX = 1 / 3
 INTL_PROTOCOLS_MIN = 2
 OPERATORS_MIN = 2
+GATEWAY_MISSES_MIN = 2
+"""One echo in vain may be a lost packet; of so many rounds in a row hardly any is."""
 PORTAL_CHECKS_MIN = 2
 SIGNAL_DROP_DB_MAX = 10.0
 GOODPUT_RATIO_MAX = 0.2
@@ -123,13 +125,24 @@ def link_up(line: LineEvidence) -> bool:
 def gateway_silent(view: View) -> bool:
     """The gateway answers neither ARP nor ICMP, and nothing answers behind it.
 
-    Silence to ICMP alone counts only of a gateway that answered before, and not on a
-    mobile line, whose next hop is the operator's own.
+    Silence to ICMP alone counts only of a gateway that answered before, from the second
+    round on, and not on a mobile line, whose next hop is the operator's own.
     """
-    own = view.own
-    silent = own.gateway.asked and not own.gateway.answered
-    telling = own.gateway.no_arp or (own.gateway.known and not own.mobile)
-    return silent and telling and not some_answers(own)
+    gateway = view.own.gateway
+    long_enough = gateway.no_arp or gateway.misses >= GATEWAY_MISSES_MIN
+    return long_enough and _gateway_mute(view.own)
+
+
+def gateway_in_doubt(view: View) -> bool:
+    """The first round in which it is silent to ICMP: a lost packet, or the gateway's end."""
+    return not gateway_silent(view) and _gateway_mute(view.own)
+
+
+def _gateway_mute(line: LineEvidence) -> bool:
+    gateway = line.gateway
+    silent = gateway.asked and not gateway.answered
+    telling = gateway.no_arp or (gateway.known and not line.mobile)
+    return silent and telling and not some_answers(line)
 
 
 def portal_page(view: View) -> bool:

@@ -11,7 +11,7 @@ from linewatch_core.verdict.inputs import Seen
 from linewatch_core.verdict.states import LineVerdict, TargetVerdict
 from linewatch_core.verdict.turns import Outcome
 
-MEMORY_VERSION = 3
+MEMORY_VERSION = 4
 
 
 class Streak(msgspec.Struct):
@@ -83,6 +83,7 @@ class LineMemory(msgspec.Struct):
     Attributes:
         ok_ms: how long the line has been ok in all; the clock of its baselines.
         gateway_known: the next hop answered in this boot.
+        gateway_misses: in how many rounds in a row, up to now, it was asked in vain.
         series: the last outcomes of each series, by its key; rates: per target.
         sights: the last outcome of each portal check and random name, per series.
         goodput: baselines of goodput per target; paces: its last outcomes, fine or low.
@@ -94,6 +95,7 @@ class LineMemory(msgspec.Struct):
     track: Track = msgspec.field(default_factory=Track)
     ok_ms: int = 0
     gateway_known: bool = False
+    gateway_misses: int = 0
     series: dict[str, list[Outcome]] = {}
     rates: dict[str, Rate] = {}
     sights: dict[str, Seen] = {}

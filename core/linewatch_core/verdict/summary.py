@@ -38,8 +38,6 @@ def take_in(line: LineMemory, seen: Sequence[Seen], now: Round, settings: Verdic
         sample = one.sample
         if sample.check is not Check.TRACE:  # it runs beside a change, and dates none
             note(line.series, sample)
-        if is_of_gateway(one, now.roles) and sample.failure is None:
-            line.gateway_known = True
         if is_portal_sight(one, now.roles):
             line.sights[series_of(sample)] = one
         rate = _rate(one)
@@ -49,6 +47,7 @@ def take_in(line: LineMemory, seen: Sequence[Seen], now: Round, settings: Verdic
             _note_pace(line, sample, rate, now, settings)
             if len(line.rates) > RATES_MAX:
                 del line.rates[next(iter(line.rates))]
+    _note_gateway(line, seen, now)
     oldest_ms = now.round_ms - settings.carry_ms
     fresh = ((key, one) for key, one in line.sights.items() if one.sample.mono_ms >= oldest_ms)
     line.sights = dict(sorted(fresh)[:SIGHTS_MAX])
@@ -69,7 +68,7 @@ def line_evidence(
         facts=facts,
         domestic=host_set(seen, now.roles, Role.DOMESTIC),
         international=host_set(seen, now.roles, Role.INTERNATIONAL, resolvers=True),
-        gateway=gateway(seen, now.roles, known=line.gateway_known),
+        gateway=gateway(seen, now.roles, known=line.gateway_known, misses=line.gateway_misses),
         portal=portal(line.sights.values(), now.roles, fresh=bool(sights)),
         goodput=_goodput(line, now, settings),
         signal_below_db=below_db,
@@ -119,6 +118,14 @@ def _rate(one: Seen) -> Rate | None:
         return None
     network = sample.target if sample.address is None else network_of(sample.address)
     return Rate(sample.mono_ms, detail.bytes_per_s, network, one.seq)
+
+
+def _note_gateway(line: LineMemory, seen: Sequence[Seen], now: Round) -> None:
+    asked = [one for one in seen if is_of_gateway(one, now.roles)]
+    if any(one.sample.failure is None for one in asked):
+        line.gateway_known, line.gateway_misses = True, 0
+    elif asked:
+        line.gateway_misses += 1
 
 
 def _note_pace(

@@ -13,6 +13,7 @@ from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.targets import Target
+from tests.agent.checks.lab import kernel_stamps
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -71,18 +72,13 @@ async def error_of_another() -> dict[str, Any]:
 
 
 async def stalled_loop(stall_s: float) -> dict[str, Any]:
-    """Ping while the event loop is blocked for longer than the timeout.
-
-    The first ping only wakes the kernel's timestamping, which starts a moment
-    after a first socket asked for it (net_enable_timestamp defers to a worker).
-    """
+    """Ping while the event loop is blocked for longer than the timeout."""
     pinger = Pinger("lo", 4, clock=Clock())
-    await pinger.ping("127.0.0.1", timeout_s=5)
-    await asyncio.sleep(0.05)
-    running = asyncio.create_task(pinger.ping("127.0.0.1", timeout_s=stall_s / 2))
-    await asyncio.sleep(0)
-    time.sleep(stall_s)  # noqa: ASYNC251 (the point of the scene)
-    outcome = await running
+    with kernel_stamps():
+        running = asyncio.create_task(pinger.ping("127.0.0.1", timeout_s=stall_s / 2))
+        await asyncio.sleep(0)
+        time.sleep(stall_s)  # noqa: ASYNC251 (the point of the scene)
+        outcome = await running
     pinger.close()
     return as_json(outcome)
 

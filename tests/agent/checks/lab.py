@@ -1,11 +1,15 @@
 """What the checks' tests share: a line on loopback and short ways to run a check on it."""
 
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from linewatch_agent.checks import LineChecks, Outcome
+from linewatch_agent.checks.sockets import SYSTEM_CLOCK
+from linewatch_agent.checks.stamps import STAMP_BYTES, arrived_ns, stamp_arrivals
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.targets import Target
@@ -25,6 +29,27 @@ def target(host: str, check: Check, **changes: Any) -> Target:
     """Return a target with one check."""
     values: dict[str, Any] = {"role": Role.INTERNATIONAL, **changes}
     return Target(id="t", host=host, checks=(check,), **values)
+
+
+@contextmanager
+def kernel_stamps() -> Iterator[None]:
+    """Have the kernel stamp datagrams as they come; until then a stamp tells when one is read.
+
+    It begins a moment after a first socket asked for it (net_enable_timestamp leaves it to a
+    worker), and ends with the last one.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        stamp_arrivals(sock)
+        stamped = False
+        while not stamped:
+            sent_ns = SYSTEM_CLOCK.monotonic_ns()
+            sock.sendto(b"?", sock.getsockname())
+            time.sleep(0.002)
+            read_ns = SYSTEM_CLOCK.monotonic_ns()
+            _, ancillary, _, _ = sock.recvmsg(10, STAMP_BYTES)
+            stamped = arrived_ns(ancillary, since_ns=sent_ns, clock=SYSTEM_CLOCK) < read_ns
+        yield
 
 
 @asynccontextmanager

@@ -118,7 +118,7 @@ async def test_a_censor_that_reads_the_sni_hits_the_sensitive_name_only(
 ) -> None:
     """The same address is fine for the neutral name, three times of three."""
     outcome, detail, _ = await alternated(
-        Check.SNI, to_sensitive(deed), context=tls_contexts(tmp_path), timeout_s=0.5
+        Check.SNI, to_sensitive(deed), context=tls_contexts(tmp_path), timeout_s=1.0
     )
     assert (detail.neutral, detail.sensitive) == ("fff", letters)
     assert outcome.failure == failure
@@ -169,7 +169,7 @@ async def test_a_censor_that_reads_the_host_header(
     deed: Deed, letters: str, failure: str | None
 ) -> None:
     """Plain http: reset, silence and an off-domain redirect show in the letters."""
-    outcome, detail, names = await alternated(Check.HOST, to_sensitive(deed), timeout_s=0.5)
+    outcome, detail, names = await alternated(Check.HOST, to_sensitive(deed), timeout_s=1.0)
     assert (detail.neutral, detail.sensitive) == ("fff", letters)
     assert names == [NEUTRAL, SENSITIVE] * 3
     assert outcome.failure == failure

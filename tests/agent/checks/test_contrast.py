@@ -154,7 +154,7 @@ async def test_a_lying_resolver_is_told_from_a_forger(tmp_path: Path) -> None:
 async def test_blocked_encrypted_ways_have_failures_of_their_own(tmp_path: Path) -> None:
     """TLS to port 853 held up, HTTPS refused: the plain ways still answer."""
     async with world(tmp_path, honest, tls=tarpit, status="403 Forbidden") as made:
-        outcome = await made.asked(timeout_s=0.5)
+        outcome = await made.asked(timeout_s=2.0)
     assert outcome.failure is None
     assert told(outcome)[2:] == [("generic_timeout_error", ()), ("http_request_failed", ())]
 

@@ -82,13 +82,14 @@ async def test_a_slow_server_shows_in_its_own_phase() -> None:
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.05)
         writer.write(HEAD + b"01234")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         writer.write(b"56789")
 
     outcome = await fetched(slow)
     phases = dict(zip(HTTP_TIMINGS, outcome.timings_us, strict=True))
     assert phases["first_byte"] >= 50_000
-    assert phases["body"] >= 90_000
+    # The first byte may have been read late.
+    assert phases["body"] >= 200_000
 
 
 async def test_the_body_is_read_up_to_its_limit() -> None:
@@ -171,14 +172,14 @@ async def test_a_broken_reply_has_its_failure(handler: Handler, failure: str, ph
 @pytest.mark.parametrize("handler", [tarpit, raw_reply(b"HTTP/1.1 200 OK\r\n", stall=True)])
 async def test_a_server_that_stalls_is_a_timeout(handler: Handler) -> None:
     """No response in time is generic_timeout_error after the tcp phase."""
-    outcome = await fetched(handler, timeout_s=0.3)
+    outcome = await fetched(handler, timeout_s=1.0)
     assert (outcome.failure, outcome.detail) == ("generic_timeout_error", None)
     assert len(outcome.timings_us) == 3
 
 
 async def test_a_body_that_stalls_keeps_what_came() -> None:
     """A page cut off by throttling is a timeout with the status and the part that came."""
-    outcome = await fetched(raw_reply(HEAD + b"half", stall=True), timeout_s=0.3)
+    outcome = await fetched(raw_reply(HEAD + b"half", stall=True), timeout_s=1.0)
     assert outcome.failure == "generic_timeout_error"
     assert outcome.detail == HttpDetail(200, 4, digest(b"half"))
     assert len(outcome.timings_us) == 4
@@ -288,7 +289,7 @@ async def test_a_client_hello_that_is_cut_off_has_its_failure(
             "127.0.0.1",
             url=f"https://{NAME}:{port}/",
             context=trusting(issue("Any")),
-            timeout_s=0.5,
+            timeout_s=1.0,
         )
     assert (outcome.failure, outcome.detail) == (failure, None)
     assert (len(outcome.timings_us), outcome.address) == (2, "127.0.0.1")

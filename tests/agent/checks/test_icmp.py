@@ -34,8 +34,9 @@ def pair() -> Iterator[tuple[Netns, Netns]]:
         probe.run("ip", "route", "add", "default", "via", "192.0.2.2")
         probe.run("ip", "route", "add", "default", "via", "2001:db8::2")
         far.sysctl(net__ipv4__ip_forward="1", net__ipv6__conf__all__forwarding="1")
-        # An ICMP error a packet: the kernel's own rate limit would make the tests wait.
-        far.sysctl(net__ipv4__icmp_ratelimit="0", net__ipv6__icmp__ratelimit="0")
+        # An ICMP error a packet: the kernel's own rate limit would make the tests wait. For IPv4
+        # it is the mask: a limit of 0 takes the tokens that an unreachable route's errors need.
+        far.sysctl(net__ipv4__icmp_ratemask="0", net__ipv6__icmp__ratelimit="0")
         for kind, v4, v6 in (
             ("unreachable", "203.0.113.1", "2001:db8:f::1"),
             ("prohibit", "203.0.113.2", "2001:db8:f::2"),

@@ -95,13 +95,16 @@ async def fetched(handler: Handler, **changes: Any) -> Outcome:
 
 
 async def test_a_shaped_line_gives_its_rate() -> None:
-    """8 KiB each 20 ms is at most 410 kB/s, whatever the first flight did."""
-    outcome = await fetched(dripping(N, part=8_192, gap_s=0.02))
+    """8 KiB each 100 ms is at most 82 kB/s, whatever the first flight did.
+
+    A part that is read late makes the time that is counted shorter, by less than a tenth.
+    """
+    outcome = await fetched(dripping(N, part=8_192, gap_s=0.1))
     assert isinstance(outcome.detail, ThroughputDetail)
     assert outcome.detail.bytes == N - FIRST_FLIGHT_BYTES
     assert outcome.detail.body_bytes == N
     assert outcome.detail.bytes_per_s is not None
-    assert 10_000 < outcome.detail.bytes_per_s <= 8_192 / 0.02 * 1.05
+    assert 10_000 < outcome.detail.bytes_per_s <= 8_192 / 0.1 * 1.1
     assert (outcome.failure, outcome.rtt_us, len(outcome.timings_us)) == (None, None, 5)
     assert outcome.bytes_in > N
 

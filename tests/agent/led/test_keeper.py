@@ -49,7 +49,7 @@ async def running(keeper: LedKeeper) -> AsyncIterator[None]:
 
 async def until(true: Callable[[], object]) -> None:
     """Wait for what must come true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 

@@ -16,8 +16,11 @@ FIXED = Line("fixed-1", LineKind.FIXED, "eth0", families=(4,))
 ONE = Line("mobile-1", LineKind.MOBILE, "wwan0", families=(4,))
 TWO = Line("mobile-2", LineKind.MOBILE, "wwan1", families=(4,))
 LINES = (FIXED, ONE, TWO)
-HANGS_S = 0.5
-"""What hangs here hangs for ever; the agent's own five seconds would only be waited out."""
+HANGS_S = 2.0
+"""What hangs here hangs for ever; the agent's own five seconds would only be waited out.
+
+What does not hang must answer within it, also where the machine is busy.
+"""
 
 
 class Rounds:

@@ -43,6 +43,10 @@ class World:
     lines: tuple[Line, ...] = (*LINES, STICK)
     _round_ms: int = 0
 
+    def hurry(self) -> None:
+        """Wait for nobody any longer: for many rounds with a modem that hangs."""
+        self.watch._limit_s = 0.5
+
     async def rounds(self, count: int) -> list[ModemStep]:
         """Run so many rounds of 30 s; return the steps taken meanwhile."""
         before = len(self.steps)
@@ -215,6 +219,7 @@ async def test_a_modem_that_does_not_answer_is_reset(
     async with world_of(monkeypatch, done=False) as world:
         await world.rounds(1)
         modems.set(ONE.id, hung=True)
+        world.hurry()
         assert await world.rounds(8) == [ModemStep.RESET]
     (told,) = world.told
     assert (told.step, told.trouble, told.done) == (ModemStep.RESET, ModemTrouble.SILENT, False)
@@ -281,6 +286,7 @@ async def test_it_can_be_turned_off(modems: Modems, monkeypatch: pytest.MonkeyPa
         await world.rounds(1)
         modems.set(ONE.id, present=False)
         modems.set(TWO.id, hung=True)
+        world.hurry()
         assert await world.rounds(12) == []
 
 
@@ -292,6 +298,7 @@ async def test_a_modem_that_a_pin_did_not_open_is_not_touched(
         modems.set(ONE.id, sim=Sim.LOCKED)
         await world.rounds(2)
         modems.set(ONE.id, hung=True)
+        world.hurry()
         assert await world.rounds(8) == []
         modems.set(ONE.id, present=False)
         modems.set(TWO.id, present=False)

@@ -174,18 +174,18 @@ async def test_an_attempt_that_was_given_up_cannot_connect_later(server: LocalSe
 
     def make(host: str, port: int, watch: Watch) -> socket.socket:
         opening.set()
-        go_on.wait(10)
+        go_on.wait(120)
         made.append(socket.create_connection((host, port)))
         return made[0]
 
     client = LineClient(server.mqtts, tls=_tls(server), identifier="x", make_socket=make)
     attempt = asyncio.create_task(client.__aenter__())
-    await asyncio.to_thread(opening.wait, 10)
+    await asyncio.to_thread(opening.wait, 120)
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt
     go_on.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not made or made[0].fileno() != -1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -64,7 +64,7 @@ async def test_it_looks_again_whatever_happened(
 
     monkeypatch.setattr(Updater, "look", look)
     running = asyncio.create_task(updater_for(shelf.places, 1).run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await looked.wait()
     await asyncio.sleep(0)
     assert not running.done()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_a_second_agent_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert "another agent is running on it; stop that one first" in second.stderr
     os.close(lock)
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_an_agent_waits_for_who_only_looks_into_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`status` at the moment of a start: what holds the lock is gone when it is tried again."""
+    look = lock_directory(tmp_path)
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(look))
+    os.close(lock_directory(tmp_path, wait_s=60))
 
 
 def test_the_folder_is_made_for_the_owner_alone(tmp_path: Path) -> None:
@@ -88,7 +98,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(open_to_all: Path) 
             target=_as_nobody, args=(folder, results)
         )
         process.start()
-        lines = [results.get(timeout=20), results.get(timeout=20)]
+        lines = [results.get(timeout=120), results.get(timeout=120)]
         process.join()
         folder.chmod(0o755)
         assert all(line.startswith(f"cannot use {folder}") for line in lines)

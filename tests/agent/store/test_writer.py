@@ -38,11 +38,11 @@ async def test_a_commit_that_has_begun_ends() -> None:
 
     def work() -> None:
         began.set()
-        go_on.wait(10)
+        go_on.wait(120)
         done.append("first")
 
     caller = asyncio.create_task(writer.run(work))
-    await asyncio.to_thread(began.wait, 10)
+    await asyncio.to_thread(began.wait, 120)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller

@@ -89,8 +89,8 @@ async def test_a_look_up_that_hangs_is_given_up(server: LocalServer) -> None:
 
 def test_silent_name_servers_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six questions of 3 s each would be 18 s: after 10 s the next way is due."""
-    monkeypatch.setattr(connect, "LOOKUP_S", 0.3)
-    monkeypatch.setattr(connect, "BUDGET_S", 1.0)
+    monkeypatch.setattr(connect, "LOOKUP_S", 0.5)
+    monkeypatch.setattr(connect, "BUDGET_S", 1.9)
     with ExitStack() as stack:
         asked = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(3)]
         asked[0].bind(("127.0.0.21", 0))
@@ -121,7 +121,7 @@ async def test_a_tls_tarpit_is_given_up(server: LocalServer, what: str) -> None:
     """One that accepts and says nothing, and one that says a long ServerHello bit by bit."""
     hello = trickle(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", after_first_read=True)
     async with serving(silence if what == "silent" else hello) as port:
-        said = await told(server, Endpoint("mqtts", HOST, port), budget_s=0.3)
+        said = await told(server, Endpoint("mqtts", HOST, port), budget_s=1.0)
     assert said == LATE + "connected, but TLS was not answered"
 
 
@@ -131,7 +131,7 @@ async def test_a_websocket_tarpit_is_given_up(server: LocalServer, what: str) ->
     page = trickle(b"HTTP/1.1 101 Switching Protocols\r\nX: ", after_first_read=True)
     tls = broker_tls(server)
     async with serving(silence if what == "silent" else page, tls=tls) as port:
-        said = await told(server, Endpoint("wss", HOST, port), budget_s=0.4)
+        said = await told(server, Endpoint("wss", HOST, port), budget_s=1.0)
     assert said == LATE + "connected, but WebSocket was not answered"
 
 
@@ -141,7 +141,7 @@ async def test_a_connack_tarpit_is_given_up(server: LocalServer, what: str) -> N
     packet = trickle(b"\x20\xff\xff\x7f", after_first_read=True)
     tls = broker_tls(server)
     async with serving(silence if what == "silent" else packet, tls=tls) as port:
-        said = await told(server, Endpoint("mqtts", HOST, port), budget_s=0.4)
+        said = await told(server, Endpoint("mqtts", HOST, port), budget_s=1.0)
     assert said == LATE + "connected, but MQTT was not answered"
 
 

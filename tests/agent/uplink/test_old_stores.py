@@ -97,7 +97,7 @@ async def test_a_store_that_went_back_ends_the_agent(server: LocalServer, tmp_pa
         task, here.task = here.task, None
         assert task is not None
         with pytest.raises(ExceptionGroup) as caught:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 await task
         assert caught.value.subgroup(StoreDamagedError) is not None
         assert here.backend.acks == []

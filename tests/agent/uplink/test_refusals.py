@@ -227,7 +227,7 @@ async def test_a_broker_that_swallows_what_is_published_is_left_for_another(
 ) -> None:
     """MQTT 3.1.1 has no word for a refused PUBLISH: only the missing ack tells."""
     swallows = FakeBroker()
-    impatient = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=0.3)
+    impatient = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=1.0)
     async with serving(swallows.serve, tls=broker_tls(server)) as port:
         ways = [
             Way(Endpoint("mqtts", HOST, port), None, open_socket),
@@ -266,7 +266,7 @@ async def test_a_way_that_worked_is_left_too_when_acks_no_longer_come(
 ) -> None:
     """That it worked once must not make it the first for ever."""
     ways = [Way(server.mqtts, None, open_socket), Way(server.wss, None, open_socket)]
-    impatient = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=0.3)
+    impatient = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=1.0)
     async with scene(server, tmp_path, ways, limits=impatient) as here:
         here.start()
         await here.until(here.statuses)

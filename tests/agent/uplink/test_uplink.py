@@ -1,7 +1,6 @@
 """One session after the other over a real broker: what goes wrong on the way, and what then."""
 
 import asyncio
-import contextlib
 import json
 import random
 import socket
@@ -22,10 +21,10 @@ from linewatch_core.errors import MalformedError
 from linewatch_core.records import Stream
 from linewatch_core.sync.messages import StreamAck
 from linewatch_core.sync.uploader import UploadLimits
-from tests.support.broker import HOST, LocalServer, free_ports, running_server
+from tests.support.broker import HOST, LocalServer, free_ports, received, running_server
 from tests.support.uplinks import SERVER_MS, Scene, scene
 
-IMPATIENT = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=0.3)
+IMPATIENT = UploadLimits(birth_ack_wait_s=0.05, ack_patience_s=1.0)
 
 
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -52,17 +51,11 @@ def states(here: Scene) -> list[tuple[str, int]]:
 async def retained(server: LocalServer) -> list[tuple[str, int]]:
     """Return what a server that comes anew finds as status."""
     async with server.client() as client:
+        await client.subscribe("lw/1/end", qos=1)
         await client.subscribe("lw/1/+/status", qos=1)
-        await client.subscribe("end", qos=1)
         await client.publish("lw/1/end", b"", qos=1)
-        found: list[tuple[str, int]] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                async for message in client.messages:
-                    assert isinstance(message.payload, bytes)
-                    said = json.loads(message.payload)
-                    found.append((said["state"], said["conn"]))
-        return found
+        said = [json.loads(status) for _, status in await received(client, until="lw/1/end")]
+        return [(one["state"], one["conn"]) for one in said]
 
 
 async def test_a_session_tells_keys_then_birth_then_sends_until_acked(
@@ -144,7 +137,7 @@ async def test_every_way_is_tried_and_the_one_that_worked_comes_first(
             ports = [closed, tarpit.getsockname()[1], rude.sockets[0].getsockname()[1]]
             ways = [Way(Endpoint("mqtts", HOST, port), None, make) for port in ports]
             ways.append(Way(server.mqtts, None, make))
-            async with scene(server, tmp_path, ways, budget_s=0.3) as here:
+            async with scene(server, tmp_path, ways, budget_s=1.0) as here:
                 here.start()
                 await here.until(lambda: here.uplink.state.connected)
                 assert asked == [*ports, server.mqtts.port]
@@ -197,7 +190,7 @@ async def test_a_server_that_never_acks_is_given_up(server: LocalServer, tmp_pat
     async with scene(server, tmp_path, ways, limits=IMPATIENT) as here:
         here.hold(1, 10)
         here.start()
-        await here.until(lambda: here.backend.conn == 3)
+        await here.until(lambda: here.backend.conn >= 3 and len(here.segments()) >= 2)
         assert here.segments()[:2] == [b"raw 1", b"raw 1"]
         await here.until(lambda: len(here.statuses()) >= 4)
         assert states(here)[:3] == [("online", 1), ("lost", 1), ("online", 2)]
@@ -333,7 +326,7 @@ async def test_what_nobody_expected_ends_the_agent(
         task, here.task = here.task, None
         assert task is not None
         with pytest.raises(ExceptionGroup) as caught:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 await task
         assert caught.value.subgroup(type(error)) is not None
 

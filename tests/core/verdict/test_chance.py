@@ -23,14 +23,11 @@ SEEDS = 60
 
 
 def spoilt(made: Round, fails: object, dice: random.Random, loss: float) -> Round:
-    """Return a round whose samples fail where `fails` says so, and by chance.
-
-    Not the gateway's: a dead line with a silent gateway is another verdict, by one echo.
-    """
+    """Return a round whose samples fail where `fails` says so, and by chance."""
     samples = []
     for one in made.samples:
         down = fails(one.sample)  # type: ignore[operator]
-        lost = one.sample.target != "gateway" and dice.random() < loss
+        lost = dice.random() < loss
         if down or lost:
             sample = msgspec.structs.replace(
                 one.sample, failure=TIMEOUT, rtt_us=None, timings_us=(), detail=None

@@ -75,8 +75,31 @@ def test_what_was_said_of_a_link_does_not_outweigh_hosts_that_answer() -> None:
 
 
 def test_local_link_when_the_home_router_hangs() -> None:
-    """A gateway that used to answer and is silent now explains silence behind it."""
-    Probe().walk([ok(fixed=UP), one(replace(CUT, gateway=TIMEOUT), "local.link")])
+    """A gateway that used to answer and is silent now explains silence behind it.
+
+    The first round of it counts for nothing: its one echo may have been lost.
+    """
+    hung = replace(CUT, gateway=TIMEOUT)
+    Probe().walk(
+        [ok(fixed=UP), Step({"fixed": hung}, {"fixed": "ok"}, 3), one(hung, "local.link", rounds=1)]
+    )
+
+
+@pytest.mark.parametrize("when", [0, 1, 2])
+def test_one_lost_echo_to_the_gateway_begins_no_count_anew(when: int) -> None:
+    """A dead line is told after three rounds that saw it, whichever echo besides was lost."""
+    lost = Step({"fixed": replace(CUT, gateway=TIMEOUT)}, {"fixed": "ok"}, 1)
+    before = [Step({"fixed": CUT}, {"fixed": "ok"}, when)] if when else []
+    Probe().walk([ok(fixed=UP), *before, lost, one(CUT, "line_dead", rounds=3 - when)])
+
+
+def test_a_gateway_that_drops_every_other_echo_hides_nothing() -> None:
+    """It is there, so what is dead lies behind it."""
+    lost, seen = (
+        Step({"fixed": replace(CUT, gateway=TIMEOUT)}, {"fixed": "ok"}, 1),
+        Step({"fixed": CUT}, {"fixed": "ok"}, 1),
+    )
+    Probe().walk([ok(fixed=UP), lost, seen, lost, seen, lost, one(CUT, "line_dead", rounds=1)])
 
 
 def test_local_link_when_arp_is_not_answered() -> None:
@@ -216,6 +239,22 @@ def test_dark_when_every_line_of_two_operators_is_dead() -> None:
             Step(lines, dict.fromkeys(lines, "ok"), 2),
             Step(lines, dict.fromkeys(lines, "dark"), 1, ["fixed: ok > dark", "sim: ok > dark"]),
             Step(up, dict.fromkeys(up, "ok"), 3, ["fixed: dark > ok", "sim: dark > ok"]),
+        ]
+    )
+
+
+def test_the_lost_echo_of_another_line_hides_no_darkness() -> None:
+    """The other line's gateway misses one echo of the three rounds: it is no local cause yet."""
+    up = {"fixed": UP, "dsl": replace(UP, operator="B")}
+    cut = {"fixed": CUT, "dsl": replace(CUT, operator="B")}
+    lost = cut | {"dsl": replace(cut["dsl"], gateway=TIMEOUT)}
+    Probe().walk(
+        [
+            ok(**up),
+            Step(cut, dict.fromkeys(up, "ok"), 1),
+            Step(lost, dict.fromkeys(up, "ok"), 1),
+            Step(cut, {"fixed": "dark", "dsl": "ok"}, 1, ["fixed: ok > dark"]),
+            Step(cut, dict.fromkeys(up, "dark"), 1, ["dsl: ok > dark"]),
         ]
     )
 

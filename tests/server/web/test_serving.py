@@ -10,29 +10,23 @@ import pytest
 from linewatch_server.index.queries import Queries
 from linewatch_server.web import make_web_app, serve
 from linewatch_server.web.serving import ServingError
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.broker import free_ports
 
 
 async def test_serves_until_cancelled(half_hour: Queries, caplog: pytest.LogCaptureFixture) -> None:
     """Pages are served until the task is cancelled, and nobody writes down who read them."""
-    port = _free_port()
+    (port,) = free_ports(1)
     caplog.set_level(logging.DEBUG)
     task = asyncio.create_task(serve(make_web_app(half_hour), host="127.0.0.1", port=port))
     async with aiohttp.ClientSession() as session:
-        for _ in range(200):
-            try:
-                async with session.get(f"http://127.0.0.1:{port}/healthz") as reply:
-                    assert reply.status == 200
-                break
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.02)
-        else:
-            pytest.fail("the server never answered")
+        async with asyncio.timeout(120):
+            while True:
+                try:
+                    async with session.get(f"http://127.0.0.1:{port}/healthz") as reply:
+                        assert reply.status == 200
+                    break
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -54,4 +48,4 @@ async def test_taken_port_is_told(half_hour: Queries) -> None:
 async def test_foreign_address_is_told(half_hour: Queries) -> None:
     """An address that this machine does not have gives one line that names the key."""
     with pytest.raises(ServingError, match=r"`web\.bind` in server\.toml"):
-        await serve(make_web_app(half_hour), host="192.0.2.1", port=_free_port())
+        await serve(make_web_app(half_hour), host="192.0.2.1", port=free_ports(1)[0])
