@@ -1,7 +1,7 @@
 """From outcomes to committed records: group commits, roll-ups, sealing, and making room.
 
 A sample waits at most `commit_s` before it is on the disk; events go at once. What waits
-is copied every few seconds to memory that outlives the process (store/spare.py): a kill
+is copied every few seconds to memory that outlives the process (copying.py): a kill
 costs less than a power cut. When the disk refuses, records wait in memory
 (plan/waiting.py): measuring never stops for want of room. Invariant: what is taken is
 committed once and in order, also if whoever runs this is cancelled in the middle of a commit.
@@ -11,14 +11,16 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
 from linewatch_agent import clock
+from linewatch_agent.copying import Copying
 from linewatch_agent.plan.rollup import RollUp
 from linewatch_agent.plan.waiting import Waiting
 from linewatch_agent.store.database import StoreFullError
-from linewatch_agent.store.spare import Mark, SpareCopy
+from linewatch_agent.store.spare import SpareCopy
 from linewatch_agent.store.store import Store
 from linewatch_agent.store.tables import SealedRange
 from linewatch_agent.store.values import Closing, StoreCounts
@@ -28,6 +30,8 @@ from linewatch_core.records import Body, Check, Record, Sample
 
 log = structlog.get_logger()
 
+_T = TypeVar("_T")
+
 COMMIT_SHARE = 0.9
 """A commit begins at this share of `commit_s`, so that it has ended before that."""
 WAITING_MAX = 20_000
@@ -36,8 +40,6 @@ RETRY_S = 5.0
 NEWS_S = 4.0
 """A check that begins to fail, or to answer again, is committed this soon: it may begin a
 suspicion, and verdicts rest on what is committed."""
-SPARE_S = 4.0
-"""What waits is in the copy this soon: a kill costs at most 5 s."""
 SEAL_EVERY_S = 30.0
 """How often to look for blocks that are old enough though nothing is measured."""
 
@@ -100,8 +102,7 @@ class Recorder:
         self._retry_s = retry_s
         self._rollup = RollUp()
         self._waiting = Waiting(records_max=waiting_max)
-        self._spare = spare
-        self._unspared_s: float | None = None
+        self._copying = Copying(self._waiting, spare, measured_ms)
         self._oldest_s = 0.0
         self._urgent = False
         self._answered: dict[tuple[str, str, Check, int], bool] = {}
@@ -138,7 +139,7 @@ class Recorder:
                 self.sample(body)
             else:
                 self._put(body)
-        self._spare_now()
+        self._copying.copy()
 
     def _note(self, sample: Sample) -> None:
         """Let what waits be committed soon if a check begins to fail, or to answer again.
@@ -192,7 +193,7 @@ class Recorder:
     async def _rest(self) -> None:
         """Sleep until something is due: an urgent record, a full group, or the time."""
         self._wake.clear()
-        dues_s = [one for one in (self._due_s(), self._spare_due_s()) if one is not None]
+        dues_s = [one for one in (self._due_s(), self._copying.due_s()) if one is not None]
         wait_s = min([SEAL_EVERY_S, *(due_s - clock.mono_s() for due_s in dues_s)])
         if wait_s <= 0:
             return
@@ -201,18 +202,6 @@ class Recorder:
                 await self._wake.wait()
         except TimeoutError:
             return
-
-    def _spare_due_s(self) -> float | None:
-        """Return when what waits is to be copied, or None if the copy has it."""
-        return None if self._unspared_s is None else self._unspared_s + SPARE_S
-
-    def _spare_now(self) -> None:
-        """Copy what waits and is not in the copy yet."""
-        self._unspared_s = None
-        if self._spare is not None:
-            newer = self._waiting.after(self._spare.through)
-            safe_ms = self._waiting.safe_ms(self._measured_ms(), after=len(self._waiting))
-            self._spare.note(newer, safe_ms=safe_ms)
 
     def _due_s(self) -> float | None:
         """Return when what waits is to be committed, or None if nothing waits."""
@@ -227,9 +216,7 @@ class Recorder:
 
     async def _work(self) -> None:
         now_s = clock.mono_s()
-        spare_due_s = self._spare_due_s()
-        if spare_due_s is not None and now_s >= spare_due_s:
-            self._spare_now()
+        self._copying.copy_if_due()
         for roll in self._rollup.take_closed(clock.mono_ms()):
             self._put(roll)
         due_s = self._due_s()
@@ -249,8 +236,7 @@ class Recorder:
         if not self._waiting:
             self._oldest_s = clock.mono_s()
             self._wake.set()  # It may be due before what `_rest` sleeps for.
-        if self._spare is not None and self._unspared_s is None:
-            self._unspared_s = clock.mono_s()
+        if self._copying.taken():
             self._wake.set()
         self._waiting.put(body)
 
@@ -261,14 +247,10 @@ class Recorder:
         safe_ms = self._waiting.safe_ms(self._measured_ms(), after=len(group), told=True)
         bodies = [*self._waiting.overrun(self._boot, now_ms=now_ms), *group]
         self._urgent, self._news_s = False, None
-        mark = (
-            None
-            if self._spare is None
-            else Mark(self._spare.run, self._waiting.through(len(group)))
-        )
+        mark = self._copying.mark(len(group))
         closing = self._closing(now_ms) if len(group) == len(self._waiting) else None
         try:
-            done = await self._writer.run(
+            done = await self._on_disk(
                 lambda: self._store.commit_and_close(
                     bodies, now_ms=now_ms, safe_ms=safe_ms, closing=closing, mark=mark
                 )
@@ -276,9 +258,7 @@ class Recorder:
         except StoreFullError as error:
             return await self._refused(error)
         self._waiting.stored(len(group))
-        if self._spare is not None and not self._waiting:
-            self._spare.clear()
-            self._unspared_s = None
+        self._copying.stored()
         self._oldest_s = clock.mono_s()
         self._retry_at_s = None
         self.state.problem = None
@@ -303,7 +283,7 @@ class Recorder:
     async def _seal(self) -> None:
         live = self._listeners.live()
         try:
-            sealed = await self._writer.run(
+            sealed = await self._on_disk(
                 lambda: self._store.seal_due(now_ms=clock.mono_ms(), live=live)
             )
             await self._tell_sealed(sealed)
@@ -318,22 +298,29 @@ class Recorder:
             self._listeners.sealed(one)
         if not sealed:
             return
-        if await self._writer.run(self._store.room_is_short):
+        if await self._on_disk(self._store.room_is_short):
             # What is sealed is safe; a disk that leaves no room to thin in refuses the next
             # commit, and is dealt with there.
             with contextlib.suppress(StoreFullError):
                 await self._make_room()
 
+    async def _on_disk(self, function: Callable[[], _T]) -> _T:
+        """Run a function on the store's thread; what is measured meanwhile is copied in time.
+
+        A card takes seconds for a write now and then, and a kill must not cost those as well.
+        """
+        return await self._writer.run(function, meanwhile=self._copying.copy_if_due)
+
     async def _look(self) -> None:
         """Note how the store stands, on its own thread."""
         self.state.waiting = len(self._waiting)
-        self.state.counts, unsealed = await self._writer.run(
+        self.state.counts, unsealed = await self._on_disk(
             lambda: (self._store.counts(), self._store.open_records())
         )
         self.state.unsealed = sum(unsealed.values())
 
     async def _make_room(self) -> bool:
-        thinned = await self._writer.run(lambda: self._store.make_room(clock.mono_ms()))
+        thinned = await self._on_disk(lambda: self._store.make_room(clock.mono_ms()))
         if thinned is None:
             return False
         for one in thinned.dropped:

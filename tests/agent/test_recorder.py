@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from linewatch_agent import clock
-from linewatch_agent.recorder import NEWS_S, SPARE_S, Listeners, Recorder
+from linewatch_agent.copying import SPARE_S
+from linewatch_agent.recorder import NEWS_S, Listeners, Recorder
 from linewatch_agent.store.database import StoreDamagedError, StoreFullError
 from linewatch_agent.store.room import Thinned
 from linewatch_agent.store.spare import RUN_BYTES, Mark, SpareCopy, read_spare
@@ -603,6 +604,36 @@ async def test_what_waits_is_copied_and_what_is_stored_is_not(
         r.recorder.event(boot_started())
         await until(lambda: not left())
         assert [len(bodies) for bodies, _ in r.disk.commits] == [4]
+
+
+async def test_a_card_that_takes_long_for_a_commit_holds_up_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured while it writes is copied as soon as ever; then all is committed once."""
+    now = {"s": 100.0}
+    monkeypatch.setattr(clock, "mono_s", lambda: now["s"])
+    monkeypatch.setattr("linewatch_agent.store.writer.LOOK_S", 0.01)
+    (memory := tmp_path / "memory").mkdir()
+    async with rig(tmp_path, memory=memory, commit_records=3) as r:
+
+        def left() -> list[Body]:
+            found = read_spare(memory, epoch=r.probe.store.epoch, boot=BOOT, stored=Mark())
+            return [] if found is None else list(found.bodies)
+
+        r.disk.go_on.clear()
+        for one in samples(1, 3):
+            r.recorder.sample(one)
+        await until(r.disk.began.is_set)
+        for one in samples(4, 5):
+            r.recorder.sample(one)
+        now["s"] += SPARE_S
+        await until(left)
+        assert left() == samples(1, 5)
+        assert r.disk.commits == []
+        r.disk.go_on.set()
+        r.recorder.event(boot_started())
+        await until(lambda: not left())
+        assert r.all_records(Stream.RAW) == samples(1, 5)
 
 
 async def test_a_killed_run_s_samples_are_committed_by_the_next(tmp_path: Path) -> None:

@@ -207,7 +207,9 @@ def _samples() -> Iterator[Sample]:
 class _Here:
     """A writer thread that is the caller's own."""
 
-    async def run(self, function: Callable[[], Any]) -> Any:
+    async def run(
+        self, function: Callable[[], Any], *, meanwhile: Callable[[], None] | None = None
+    ) -> Any:
         return function()
 
 

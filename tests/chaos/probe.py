@@ -48,7 +48,9 @@ _T = TypeVar("_T")
 class _Here:
     """A writer that runs the store's calls at once."""
 
-    async def run(self, function: Callable[[], _T]) -> _T:
+    async def run(
+        self, function: Callable[[], _T], *, meanwhile: Callable[[], None] | None = None
+    ) -> _T:
         return function()
 
 

@@ -11,6 +11,9 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
+LOOK_S = 1.0
+"""How often the caller does what it must not put off, while the thread works."""
+
 
 class WriterThread:
     """Runs functions one after the other on a thread of its own."""
@@ -18,13 +21,22 @@ class WriterThread:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
-    async def run(self, function: Callable[[], _T]) -> _T:
+    async def run(
+        self, function: Callable[[], _T], *, meanwhile: Callable[[], None] | None = None
+    ) -> _T:
         """Run `function` on the thread and return what it returns.
 
         A cancelled caller does not cancel the work: a commit that has begun ends.
+
+        Args:
+            meanwhile: is called on the event loop every LOOK_S while the thread works.
         """
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._executor, function))
+        work = asyncio.get_running_loop().run_in_executor(self._executor, function)
+        if meanwhile is None:
+            return await asyncio.shield(work)
+        while not (await asyncio.wait([work], timeout=LOOK_S))[0]:
+            meanwhile()
+        return work.result()
 
     def close(self) -> None:
         """Wait for the work in hand and end the thread."""
