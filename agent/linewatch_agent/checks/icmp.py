@@ -12,7 +12,9 @@ import errno
 import secrets
 import socket
 from dataclasses import dataclass
+from functools import partial
 
+from linewatch_agent.checks.error_queue import queued_errors, send_past_errors
 from linewatch_agent.checks.failures import (
     GENERIC_TIMEOUT,
     INTERRUPTED,
@@ -36,7 +38,6 @@ from linewatch_agent.tcp_facts import IP_HEADER_BYTES
 from linewatch_core.records import quantise_us
 
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
-_SEND_TRIES = 3
 _READS_MAX = 256
 _SEQUENCES = 1 << 16
 
@@ -142,22 +143,13 @@ class Pinger:
         return sock
 
     def _send(self, packet: bytes, destination: tuple[object, ...], waiting: _Waiting) -> None:
-        """Send; what fails may be another target's error, left on the socket, so we try again.
-
-        The kernel puts an error on the queue a moment before it puts it on the socket: here
-        the queue may be empty, and the error another's all the same.
-        """
         sock = self._open()
-        for attempt in range(_SEND_TRIES):
-            try:
-                waiting.sent_ns = self._clock.monotonic_ns()
-                sock.sendto(packet, destination)
-            except OSError:
-                self._drain_errors(sock)
-                if attempt == _SEND_TRIES - 1:
-                    raise
-            else:
-                return
+
+        def send() -> None:
+            waiting.sent_ns = self._clock.monotonic_ns()
+            sock.sendto(packet, destination)
+
+        send_past_errors(send, partial(self._drain_errors, sock))
 
     def _on_readable(self) -> None:
         sock = self._sock
@@ -186,11 +178,7 @@ class Pinger:
 
     def _drain_errors(self, sock: socket.socket) -> None:
         """Give each queued error to the echo that it quotes."""
-        for _ in range(_READS_MAX):
-            try:
-                quoted, ancillary, _, _ = sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
-            except OSError:
-                return
+        for quoted, ancillary, _ in queued_errors(sock, most=_READS_MAX):
             parsed = parse_queued_error(self._family, quoted, ancillary)
             if parsed is None:
                 continue

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 
+from linewatch_agent.checks.error_queue import queued_errors, send_past_errors
 from linewatch_agent.checks.failures import GENERIC_TIMEOUT, os_failure
 from linewatch_agent.checks.icmp_packets import RECVERR
 from linewatch_agent.checks.outcome import Outcome
@@ -30,7 +31,6 @@ from linewatch_core.records import quantise_us
 HOPS_MAX = 20
 _SPACING_S = 0.05
 _WAVES = 2
-_SEND_TRIES = 3
 _READS_MAX = 64
 
 
@@ -124,22 +124,14 @@ class _Tracer:
             return str(sock.getsockname()[0])
 
     def _send(self, ttl: int) -> None:
-        """Send one probe; what fails may be an earlier one's error, so we drain and try again.
-
-        The queue may be empty all the same: see icmp.py's `_send`.
-        """
         to = sockaddr(self._device, self._address, PORT_BASE + ttl)
-        for attempt in range(_SEND_TRIES):
-            try:
-                self._sent_ns[ttl] = self._clock.monotonic_ns()
-                self._sock.sendmsg([PAYLOAD], [hop_limit(self._family, ttl)], 0, to)
-            except OSError:
-                self._drain_errors()
-                if attempt == _SEND_TRIES - 1:
-                    raise
-            else:
-                self._sent += 1
-                return
+
+        def send() -> None:
+            self._sent_ns[ttl] = self._clock.monotonic_ns()
+            self._sock.sendmsg([PAYLOAD], [hop_limit(self._family, ttl)], 0, to)
+
+        send_past_errors(send, self._drain_errors)
+        self._sent += 1
 
     def _on_readable(self) -> None:
         self._drain_errors()
@@ -153,11 +145,7 @@ class _Tracer:
 
     def _drain_errors(self) -> None:
         """Take the queued errors."""
-        for _ in range(_READS_MAX):
-            try:
-                _, ancillary, _, to = self._sock.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
-            except OSError:
-                return
+        for _, ancillary, to in queued_errors(self._sock, most=_READS_MAX):
             said = parse_error(self._family, ancillary)
             if said is not None:
                 self._heard += 1

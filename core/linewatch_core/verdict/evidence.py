@@ -52,15 +52,14 @@ class Gateway:
 
     Attributes:
         asked, answered: in this round.
-        known: it answered before in this boot.
-        misses: in how many rounds in a row, this one too, it was asked in vain.
+        misses: in how many rounds in a row, this one too, it was asked in vain since it
+            answered; None: it never did in this boot.
         no_arp: it does not answer ARP either.
     """
 
     asked: bool = False
     answered: bool = False
-    known: bool = False
-    misses: int = 0
+    misses: int | None = None
     no_arp: bool = False
     seqs: tuple[int, ...] = ()
 
@@ -171,15 +170,12 @@ def host_set(
     )
 
 
-def gateway(
-    seen: Iterable[Seen], roles: Mapping[str, Role], *, known: bool, misses: int
-) -> Gateway:
-    """Return how the next hop answered; see Gateway for `known` and `misses`."""
+def gateway(seen: Iterable[Seen], roles: Mapping[str, Role], *, misses: int | None) -> Gateway:
+    """Return how the next hop answered; see Gateway for `misses`."""
     mine = [one for one in seen if is_of_gateway(one, roles)]
     return Gateway(
         asked=bool(mine),
         answered=any(one.sample.failure is None for one in mine),
-        known=known,
         misses=misses,
         no_arp=bool(mine) and all(one.sample.failure == SILENT_ARP for one in mine),
         seqs=tuple(sorted(one.seq for one in mine)),

@@ -122,27 +122,23 @@ def link_up(line: LineEvidence) -> bool:
     return not set(line.facts.problems) & (SWITCHED_OFF | NO_LINK | GONE)
 
 
-def gateway_silent(view: View) -> bool:
-    """The gateway answers neither ARP nor ICMP, and nothing answers behind it.
+def gateway_mute(view: View) -> bool:
+    """The gateway answers neither ARP nor ICMP in this round, and nothing answers behind it.
 
-    Silence to ICMP alone counts only of a gateway that answered before, from the second
-    round on, and not on a mobile line, whose next hop is the operator's own.
+    Silence to ICMP alone counts only of a gateway that answered before, and not on a
+    mobile line, whose next hop is the operator's own.
     """
-    gateway = view.own.gateway
-    long_enough = gateway.no_arp or gateway.misses >= GATEWAY_MISSES_MIN
-    return long_enough and _gateway_mute(view.own)
-
-
-def gateway_in_doubt(view: View) -> bool:
-    """The first round in which it is silent to ICMP: a lost packet, or the gateway's end."""
-    return not gateway_silent(view) and _gateway_mute(view.own)
-
-
-def _gateway_mute(line: LineEvidence) -> bool:
-    gateway = line.gateway
+    own, gateway = view.own, view.own.gateway
     silent = gateway.asked and not gateway.answered
-    telling = gateway.no_arp or (gateway.known and not line.mobile)
-    return silent and telling and not some_answers(line)
+    telling = gateway.no_arp or (gateway.misses is not None and not own.mobile)
+    return silent and telling and not some_answers(own)
+
+
+def gateway_silent(view: View) -> bool:
+    """It answers no ARP; or no echo for the second round: the first may be a lost packet."""
+    gateway = view.own.gateway
+    long_enough = gateway.no_arp or (gateway.misses or 0) >= GATEWAY_MISSES_MIN
+    return long_enough and gateway_mute(view)
 
 
 def portal_page(view: View) -> bool:

@@ -172,7 +172,7 @@ class Machine:
         """Forget what was on another boot's clock, and say what the records say ended it."""
         for line in self._memory.lines.values():
             line.rates, line.paces, line.sights, line.suspected = {}, {}, {}, {}
-            line.tight_until_ms, line.gateway_known, line.gateway_misses = 0, False, 0
+            line.tight_until_ms, line.gateway_misses = 0, None
         if now.gap is not GapReason.REBOOTED:
             return self._start_over(now, HOLE_RULE, LineVerdict.UNKNOWN)
         for name in sorted(now.lines)[:LINES_MAX]:

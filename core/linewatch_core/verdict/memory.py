@@ -82,8 +82,8 @@ class LineMemory(msgspec.Struct):
 
     Attributes:
         ok_ms: how long the line has been ok in all; the clock of its baselines.
-        gateway_known: the next hop answered in this boot.
-        gateway_misses: in how many rounds in a row, up to now, it was asked in vain.
+        gateway_misses: in how many rounds in a row, up to now, the next hop was asked in vain
+            since it answered; None: it never did in this boot.
         series: the last outcomes of each series, by its key; rates: per target.
         sights: the last outcome of each portal check and random name, per series.
         goodput: baselines of goodput per target; paces: its last outcomes, fine or low.
@@ -94,8 +94,7 @@ class LineMemory(msgspec.Struct):
 
     track: Track = msgspec.field(default_factory=Track)
     ok_ms: int = 0
-    gateway_known: bool = False
-    gateway_misses: int = 0
+    gateway_misses: int | None = None
     series: dict[str, list[Outcome]] = {}
     rates: dict[str, Rate] = {}
     sights: dict[str, Seen] = {}

@@ -41,7 +41,7 @@ LINE_RULES: tuple[LineRule, ...] = (
     LineRule("radio_loss", 1, LineVerdict.RADIO_LOSS, line.searching),
     LineRule("local.link", 1, LineVerdict.LINK, line.no_link),
     LineRule("local.link.gateway", 2, LineVerdict.LINK, line.gateway_silent),
-    LineRule("unknown.gateway", 1, LineVerdict.UNKNOWN, line.gateway_in_doubt),
+    LineRule("unknown.gateway", 1, LineVerdict.UNKNOWN, line.gateway_mute),
     LineRule("portal", 1, LineVerdict.PORTAL, line.portal_page),
     LineRule("dark", 2, LineVerdict.DARK, line.all_dark),
     LineRule("data_cut", 1, LineVerdict.DATA_CUT, line.data_cut),

@@ -68,7 +68,7 @@ def line_evidence(
         facts=facts,
         domestic=host_set(seen, now.roles, Role.DOMESTIC),
         international=host_set(seen, now.roles, Role.INTERNATIONAL, resolvers=True),
-        gateway=gateway(seen, now.roles, known=line.gateway_known, misses=line.gateway_misses),
+        gateway=gateway(seen, now.roles, misses=line.gateway_misses),
         portal=portal(line.sights.values(), now.roles, fresh=bool(sights)),
         goodput=_goodput(line, now, settings),
         signal_below_db=below_db,
@@ -123,8 +123,8 @@ def _rate(one: Seen) -> Rate | None:
 def _note_gateway(line: LineMemory, seen: Sequence[Seen], now: Round) -> None:
     asked = [one for one in seen if is_of_gateway(one, now.roles)]
     if any(one.sample.failure is None for one in asked):
-        line.gateway_known, line.gateway_misses = True, 0
-    elif asked:
+        line.gateway_misses = 0
+    elif asked and line.gateway_misses is not None:
         line.gateway_misses += 1
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import dataclasses
-import errno
-import socket
 import time
 from typing import Any
 
@@ -13,7 +11,7 @@ from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.targets import Target
-from tests.agent.checks.lab import kernel_stamps
+from tests.agent.checks.lab import LateError, kernel_stamps
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -45,27 +43,10 @@ async def ping_all(
     return [as_json(outcome) for outcome in outcomes]
 
 
-class Late:
-    """A socket whose first `sendto` meets an error that another target left, its queue empty."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._left = [OSError(errno.EHOSTUNREACH, "another's")]
-
-    def sendto(self, *args: Any) -> int:
-        """Send, after the one error."""
-        if self._left:
-            raise self._left.pop()
-        return self._sock.sendto(*args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
 async def error_of_another() -> dict[str, Any]:
     """Ping just when the error of another target has reached the socket."""
     pinger = Pinger("lo", 4, clock=Clock())
-    pinger._sock = Late(pinger._open())  # type: ignore[assignment]
+    pinger._sock = LateError(pinger._open())  # type: ignore[assignment]
     outcome = await pinger.ping("127.0.0.1", timeout_s=5)
     pinger.close()
     return as_json(outcome)

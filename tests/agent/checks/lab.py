@@ -1,9 +1,10 @@
 """What the checks' tests share: a line on loopback and short ways to run a check on it."""
 
+import errno
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -29,6 +30,30 @@ def target(host: str, check: Check, **changes: Any) -> Target:
     """Return a target with one check."""
     values: dict[str, Any] = {"role": Role.INTERNATIONAL, **changes}
     return Target(id="t", host=host, checks=(check,), **values)
+
+
+class LateError:
+    """A socket whose first packet meets an error that another one left, its queue still empty."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._left = [OSError(errno.EHOSTUNREACH, "another's")]
+
+    def sendto(self, *args: Any) -> int:
+        """Send, after the one error."""
+        return self._after_error(self._sock.sendto, *args)
+
+    def sendmsg(self, *args: Any) -> int:
+        """Send, after the one error."""
+        return self._after_error(self._sock.sendmsg, *args)
+
+    def _after_error(self, send: Callable[..., int], *args: Any) -> int:
+        if self._left:
+            raise self._left.pop()
+        return send(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
 
 
 @contextmanager

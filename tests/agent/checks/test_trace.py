@@ -6,8 +6,6 @@ The transit addresses must be globally routable for the check to store them, so 
 namespaces use some; nothing in them can leave this machine.
 """
 
-import errno
-import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -24,7 +22,7 @@ from linewatch_agent.checks.trace import HOPS_MAX, _Tracer
 from linewatch_agent.checks.trace_packets import parse_error, public_path
 from linewatch_core.details import Hop, TraceDetail
 from linewatch_core.records import Check
-from tests.agent.checks.lab import run_once
+from tests.agent.checks.lab import LateError, run_once
 from tests.support.netns import NOBODY, Netns, namespaces, wire
 
 SCENES = "tests.agent.checks.two_line_scenes"
@@ -129,27 +127,10 @@ async def test_a_target_on_the_own_machine_is_reached_and_hides_all() -> None:
     assert outcome.bytes_in > 0
 
 
-class Late:
-    """A socket whose first `sendmsg` meets an error that an earlier probe left, its queue empty."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._left = [OSError(errno.EHOSTUNREACH, "an earlier one's")]
-
-    def sendmsg(self, *args: Any) -> int:
-        """Send, after the one error."""
-        if self._left:
-            raise self._left.pop()
-        return self._sock.sendmsg(*args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
 async def test_the_error_of_an_earlier_probe_ends_no_trace() -> None:
     """It waits on the socket, and meets the next probe."""
     tracer = _Tracer("lo", "127.0.0.5", 4, clock=Clock())
-    tracer._sock = Late(tracer._sock)  # type: ignore[assignment]
+    tracer._sock = LateError(tracer._sock)  # type: ignore[assignment]
     with tracer:
         await tracer.run(wave_s=5.0)
         assert tracer.outcome(failure="").failure is None

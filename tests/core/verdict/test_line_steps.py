@@ -95,10 +95,8 @@ def test_one_lost_echo_to_the_gateway_begins_no_count_anew(when: int) -> None:
 
 def test_a_gateway_that_drops_every_other_echo_hides_nothing() -> None:
     """It is there, so what is dead lies behind it."""
-    lost, seen = (
-        Step({"fixed": replace(CUT, gateway=TIMEOUT)}, {"fixed": "ok"}, 1),
-        Step({"fixed": CUT}, {"fixed": "ok"}, 1),
-    )
+    lost = Step({"fixed": replace(CUT, gateway=TIMEOUT)}, {"fixed": "ok"}, 1)
+    seen = Step({"fixed": CUT}, {"fixed": "ok"}, 1)
     Probe().walk([ok(fixed=UP), lost, seen, lost, seen, lost, one(CUT, "line_dead", rounds=1)])
 
 
