@@ -24,6 +24,11 @@ def parse_ip(address: str) -> IPAddress:
     return ipaddress.ip_address(address)
 
 
+def ip_version(address: str) -> int:
+    """Return 4 or 6 for an address literal; ValueError for anything else."""
+    return parse_ip(address).version
+
+
 def line_socket(
     device: str, family: socket.AddressFamily, kind: socket.SocketKind, proto: int = 0
 ) -> socket.socket:

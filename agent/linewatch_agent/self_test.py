@@ -148,7 +148,7 @@ def _identity() -> Finding:
 
 def _loopback() -> Finding:
     """Connect to ourselves the way a line is measured."""
-    from linewatch_agent.checks.sockets import SYSTEM_CLOCK
+    from linewatch_agent.checks.clocks import SYSTEM_CLOCK
     from linewatch_agent.checks.tcp import check_tcp
 
     async def connect() -> Finding:
@@ -167,8 +167,8 @@ def _loopback() -> Finding:
 
 def _echo() -> Finding:
     """Ping ourselves; where the kernel forbids it, the doctor has the remedy."""
+    from linewatch_agent.checks.clocks import SYSTEM_CLOCK
     from linewatch_agent.checks.icmp import Pinger
-    from linewatch_agent.checks.sockets import SYSTEM_CLOCK
 
     async def ping() -> Finding:
         pinger = Pinger(LOOPBACK, 4, clock=SYSTEM_CLOCK)

@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 
 IP_HEADER_BYTES = {4: 20, 6: 40}
+UDP_HEADER_BYTES = 8
 TCP_HEADER_BYTES = 32
 """With the timestamp option that Linux always negotiates (RFC 9293, RFC 7323)."""
 TCP_SYN_EXTRA_BYTES = 8

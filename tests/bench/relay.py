@@ -21,8 +21,8 @@ from statistics import median
 
 import msgspec
 
+from linewatch_agent.checks.clocks import SYSTEM_CLOCK
 from linewatch_agent.checks.icmp import Pinger
-from linewatch_agent.checks.sockets import SYSTEM_CLOCK
 from tests.lab.knobs import Knob, Spoof
 from tests.lab.relay import LinkQuestion
 from tests.lab.rules import Rule

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from yarl import URL
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.failures import EOF, GENERIC_TIMEOUT
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.wishes import Wishes, window_for
 from linewatch_core.details import AlternationDetail, Attempt, HttpDetail
 from linewatch_core.median import median

@@ -14,8 +14,8 @@ import socket
 from collections import deque
 from typing import Any
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.slack import Slack
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.stamps import STAMP_BYTES, arrived_ns
 
 READ_BYTES = 65_536

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.dns_encrypted import ask_https, ask_tls
 from linewatch_agent.checks.dns_exchange import Heard, Server, ask
 from linewatch_agent.checks.failures import (
@@ -21,7 +22,6 @@ from linewatch_agent.checks.failures import (
 )
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_core.details import Answer, ContrastDetail
 from linewatch_core.records import quantise_us
 from linewatch_core.targets import GATEWAY_HOST, Resolver

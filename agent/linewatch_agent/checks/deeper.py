@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, assert_never
 from yarl import URL
 
 from linewatch_agent.checks.alternation import check_alternation
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.contrast import check_contrast
 from linewatch_agent.checks.dns_encrypted import shared_tls_context
 from linewatch_agent.checks.failures import OWN_NETWORK
@@ -21,9 +22,9 @@ from linewatch_agent.checks.neighbour import check_neighbour, next_addresses
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.portal import check_portal
 from linewatch_agent.checks.resolve import LOOKUP_SHARE, Found, HostFinder, is_literal, page_of
-from linewatch_agent.checks.sockets import Clock, ip_version
 from linewatch_agent.checks.throughput import check_throughput
 from linewatch_agent.checks.trace import check_trace
+from linewatch_agent.line_socket import ip_version
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check
 from linewatch_core.targets import Target

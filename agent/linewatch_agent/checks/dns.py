@@ -7,11 +7,11 @@ Source: docs/wire-format.md for DnsDetail.
 
 from collections.abc import Callable
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.dns_exchange import LISTEN_ON_S, Server, ask
 from linewatch_agent.checks.dns_packets import Reply
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.slack import Slack
-from linewatch_agent.checks.sockets import Clock
 from linewatch_core.details import DnsDetail
 from linewatch_core.records import quantise_us
 from linewatch_core.targets import GATEWAY_HOST

@@ -16,16 +16,16 @@ import ssl
 from yarl import URL
 
 from linewatch_agent.checks.arrivals import connect
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.dns_exchange import MESSAGE_BYTES_MAX, Heard, ask_stream
 from linewatch_agent.checks.dns_packets import NotAReply, parse_reply
 from linewatch_agent.checks.failures import DNS_MALFORMED_REPLY, EOF
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.link import Link
-from linewatch_agent.checks.sockets import Clock, ip_version
 from linewatch_agent.checks.tls import tls_failure
 from linewatch_agent.checks.wishes import Wishes
 from linewatch_agent.dns_message import Query, make_query
-from linewatch_agent.line_socket import AF, line_socket, sockaddr
+from linewatch_agent.line_socket import AF, ip_version, line_socket, sockaddr
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.details import HttpDetail
 from linewatch_core.targets import Resolver

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass, field
 
 from linewatch_agent.checks.arrivals import Arrivals, connect
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.dns_packets import (
     NotAReply,
     Reply,
@@ -23,11 +24,10 @@ from linewatch_agent.checks.dns_packets import (
 from linewatch_agent.checks.failures import EOF, GENERIC_TIMEOUT, os_failure
 from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.slack import LATE_S, Slack
-from linewatch_agent.checks.sockets import UDP_HEADER_BYTES, Clock, ip_version
 from linewatch_agent.checks.stamps import stamp_arrivals
 from linewatch_agent.dns_message import Query
-from linewatch_agent.line_socket import AF, line_socket, sockaddr
-from linewatch_agent.tcp_facts import IP_HEADER_BYTES, tcp_facts
+from linewatch_agent.line_socket import AF, ip_version, line_socket, sockaddr
+from linewatch_agent.tcp_facts import IP_HEADER_BYTES, UDP_HEADER_BYTES, tcp_facts
 
 LISTEN_ON_S = 0.5
 """How long to listen after the first reply: longer than a round trip to another continent."""

@@ -16,6 +16,7 @@ import h11
 from yarl import URL
 
 from linewatch_agent.checks.arrivals import connect
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.failures import (
     EOF,
     GENERIC_TIMEOUT,
@@ -29,7 +30,6 @@ from linewatch_agent.checks.http_client import Exchange
 from linewatch_agent.checks.link import Link
 from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.resolve import HostFinder
-from linewatch_agent.checks.sockets import Clock, ip_version
 from linewatch_agent.checks.tls import (
     DIGEST_DIGITS,
     Chain,
@@ -38,7 +38,7 @@ from linewatch_agent.checks.tls import (
     tls_failure,
 )
 from linewatch_agent.checks.wishes import NO_WISHES, Wishes
-from linewatch_agent.line_socket import AF, line_socket, sockaddr
+from linewatch_agent.line_socket import AF, ip_version, line_socket, sockaddr
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.details import HttpDetail
 from linewatch_core.records import quantise_us

@@ -14,6 +14,7 @@ import socket
 from dataclasses import dataclass
 from functools import partial
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.error_queue import queued_errors, send_past_errors
 from linewatch_agent.checks.failures import (
     GENERIC_TIMEOUT,
@@ -31,7 +32,6 @@ from linewatch_agent.checks.icmp_packets import (
     parse_queued_error,
 )
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.stamps import Ancillary, arrived_ns, stamp_arrivals
 from linewatch_agent.line_socket import AF, line_socket, parse_ip, sockaddr
 from linewatch_agent.tcp_facts import IP_HEADER_BYTES

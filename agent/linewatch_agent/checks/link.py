@@ -11,7 +11,7 @@ import socket
 import ssl
 
 from linewatch_agent.checks.arrivals import READ_BYTES, Arrivals
-from linewatch_agent.checks.sockets import Clock
+from linewatch_agent.checks.clocks import Clock
 
 
 class Link:

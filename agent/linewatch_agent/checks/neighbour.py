@@ -10,8 +10,8 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.tcp import check_tcp
 from linewatch_core.details import NeighbourDetail
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from yarl import URL
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.dns_exchange import Server, ask
 from linewatch_agent.checks.failures import (
     ADDRESS_FAMILY_NOT_SUPPORTED,
@@ -20,8 +21,7 @@ from linewatch_agent.checks.failures import (
     NO_RESOLVER,
     unknown_failure,
 )
-from linewatch_agent.checks.sockets import Clock, ip_version
-from linewatch_agent.line_socket import parse_ip
+from linewatch_agent.line_socket import ip_version, parse_ip
 from linewatch_agent.plan.line import Line
 from linewatch_core.errors import MalformedError
 from linewatch_core.targets import GATEWAY_HOST, RESOLVER_HOST, Target

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from dataclasses import replace
 
+from linewatch_agent.checks.clocks import SYSTEM_CLOCK, Clock
 from linewatch_agent.checks.deeper import DeeperChecks, demand_valid_deeper
 from linewatch_agent.checks.dns import check_dns
 from linewatch_agent.checks.failures import (
@@ -24,9 +25,9 @@ from linewatch_agent.checks.outcome import Outcome
 from linewatch_agent.checks.random_name import judged, random_name
 from linewatch_agent.checks.resolve import LOOKUP_SHARE, Found, HostFinder, is_literal, page_of
 from linewatch_agent.checks.slack import Slack
-from linewatch_agent.checks.sockets import SYSTEM_CLOCK, Clock, ip_version
 from linewatch_agent.checks.tcp import check_tcp
 from linewatch_agent.checks.tls import shared_context
+from linewatch_agent.line_socket import ip_version
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check, Role
 from linewatch_core.targets import RESOLVER_HOST, Target

@@ -7,7 +7,7 @@ believed. Source: socket(7) SO_TIMESTAMPNS; docs/measurements.md for the bias.
 import socket
 import struct
 
-from linewatch_agent.checks.sockets import Clock
+from linewatch_agent.checks.clocks import Clock
 
 Ancillary = list[tuple[int, int, bytes]]
 STAMP_BYTES = 64

@@ -10,9 +10,9 @@ import asyncio
 import socket
 
 from linewatch_agent.checks.arrivals import connect
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.failures import os_failure
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.line_socket import AF, line_socket, sockaddr
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.records import quantise_us

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from yarl import URL
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.http import Fetcher
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.wishes import Wishes, window_for
 from linewatch_core.details import ThroughputDetail
 

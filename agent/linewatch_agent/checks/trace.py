@@ -10,11 +10,11 @@ import asyncio
 import ipaddress
 import socket
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.error_queue import queued_errors, send_past_errors
 from linewatch_agent.checks.failures import GENERIC_TIMEOUT, os_failure
 from linewatch_agent.checks.icmp_packets import RECVERR
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import UDP_HEADER_BYTES, Clock
 from linewatch_agent.checks.trace_packets import (
     ICMP_HEADER_BYTES,
     PAYLOAD,
@@ -24,7 +24,7 @@ from linewatch_agent.checks.trace_packets import (
     public_path,
 )
 from linewatch_agent.line_socket import AF, line_socket, sockaddr
-from linewatch_agent.tcp_facts import IP_HEADER_BYTES
+from linewatch_agent.tcp_facts import IP_HEADER_BYTES, UDP_HEADER_BYTES
 from linewatch_core.details import Hop, TraceDetail
 from linewatch_core.records import quantise_us
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import h11
 from yarl import URL
 
+from linewatch_agent.checks.clocks import SYSTEM_CLOCK
 from linewatch_agent.checks.http_client import Exchange
 from linewatch_agent.checks.link import Link
-from linewatch_agent.checks.sockets import SYSTEM_CLOCK
 from linewatch_agent.tcp_facts import tcp_facts
 from linewatch_core.errors import LinewatchError
 

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from linewatch_agent.checks import LineChecks, Outcome
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.icmp import Pinger
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check, LineKind, Role
 from linewatch_core.targets import Target

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from linewatch_agent.checks import LineChecks, Outcome
-from linewatch_agent.checks.sockets import SYSTEM_CLOCK
+from linewatch_agent.checks.clocks import SYSTEM_CLOCK
 from linewatch_agent.checks.stamps import STAMP_BYTES, arrived_ns, stamp_arrivals
 from linewatch_agent.plan.line import Line
 from linewatch_core.records import Check, LineKind, Role

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from linewatch_agent.checks.arrivals import Arrivals, connect
+from linewatch_agent.checks.clocks import SYSTEM_CLOCK
 from linewatch_agent.checks.slack import Slack
-from linewatch_agent.checks.sockets import SYSTEM_CLOCK
 
 
 @pytest.fixture

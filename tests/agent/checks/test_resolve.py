@@ -5,8 +5,8 @@ import asyncio
 import dns.message
 import dns.rcode
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.resolve import FRESH_S, HostFinder
-from linewatch_agent.checks.sockets import Clock
 from linewatch_core.records import Check
 from tests.agent.checks.lab import TIMEOUT_S, line_checks, loopback, target
 from tests.agent.checks.servers import Script, answer, dns_server, stream_server, tarpit

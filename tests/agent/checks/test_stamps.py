@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linewatch_agent.checks.arrivals import Arrivals
-from linewatch_agent.checks.sockets import SYSTEM_CLOCK, Clock
+from linewatch_agent.checks.clocks import SYSTEM_CLOCK, Clock
 from linewatch_agent.checks.stamps import arrived_ns, stamp_arrivals
 from tests.agent.checks.lab import kernel_stamps
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.throughput import FIRST_FLIGHT_BYTES, Meter
 from linewatch_core.details import ThroughputDetail
 from linewatch_core.records import Check

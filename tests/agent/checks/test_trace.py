@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linewatch_agent.checks.clocks import Clock
 from linewatch_agent.checks.icmp_packets import RECVERR
 from linewatch_agent.checks.outcome import Outcome
-from linewatch_agent.checks.sockets import Clock
 from linewatch_agent.checks.trace import HOPS_MAX, _Tracer
 from linewatch_agent.checks.trace_packets import parse_error, public_path
 from linewatch_core.details import Hop, TraceDetail

@@ -1,12 +1,8 @@
-"""What checks share beside the sockets of lines: the clocks that they read, and IP's words."""
+"""The two clocks that a check reads."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from linewatch_agent.line_socket import parse_ip
-
-UDP_HEADER_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +17,3 @@ class Clock:
 
 
 SYSTEM_CLOCK = Clock()
-
-
-def ip_version(address: str) -> int:
-    """Return 4 or 6 for an address literal; ValueError for anything else."""
-    return parse_ip(address).version
